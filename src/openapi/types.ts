@@ -2,6 +2,8 @@ import type { JsonSchemaObject, JsonValue } from "../util/json.js";
 
 export type HttpMethod = "get" | "put" | "post" | "delete" | "options" | "head" | "patch" | "trace";
 
+export type OpenApiVersion = "2.0" | "3.0" | "3.1" | "3.2";
+
 /** Something about the document that a user may want to know or mend. */
 export interface Diagnostic {
   /** Stable code, e.g. `missing-operation-id`. */
@@ -18,7 +20,15 @@ export interface ParameterBinding {
   in: "path" | "query" | "header" | "cookie";
   /** The name on the wire (the argument's own name may differ after a collision). */
   name: string;
-  style: "simple" | "label" | "matrix" | "form" | "spaceDelimited" | "pipeDelimited" | "deepObject" | "tabDelimited";
+  style:
+    | "simple"
+    | "label"
+    | "matrix"
+    | "form"
+    | "spaceDelimited"
+    | "pipeDelimited"
+    | "deepObject"
+    | "tabDelimited";
   explode: boolean;
   allowReserved?: boolean;
   /** Media type, when the parameter is declared by `content`. */
@@ -34,6 +44,16 @@ export interface BodyBinding {
    * property name. `whole`: one argument holds the whole body.
    */
   shape: { kind: "properties"; properties: Record<string, string> } | { kind: "whole"; argument: string };
+  /** How single properties of a form or multipart body are written, where the document says so. */
+  encoding?: Record<string, PropertyEncoding>;
+}
+
+/** How one property of a form or multipart body is written, by the property's name. */
+export interface PropertyEncoding {
+  contentType?: string;
+  style?: ParameterBinding["style"];
+  explode?: boolean;
+  allowReserved?: boolean;
 }
 
 /** One operation of the document, as a model and a caller see it. */

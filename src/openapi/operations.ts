@@ -1,0 +1,86 @@
+import { isObject, type JsonObject } from "../util/json.js";
+import { own, pointerTo } from "./pointer.js";
+import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
+import type { Diagnostic, HttpMethod } from "./types.js";
+
+export const httpMethods: readonly HttpMethod[] = [
+  "get",
+  "put",
+  "post",
+  "delete",
+  "options",
+  "head",
+  "patch",
+  "trace",
+];
+
+/** One operation as it stands in the document. */
+export interface RawOperation {
+  method: HttpMethod;
+  path: string;
+  value: Record<string, unknown>;
+  pointer: string;
+  /** The path item that holds it (through a reference, if need be), and under which key. */
+  key: string;
+  item: Record<string, unknown>;
+  itemPointer: string;
+  /** What the path item lends to its operations, with its place. */
+  shared: [unknown, string][];
+}
+
+/** All operations under `paths`, in document order. */
+export function operationsOf(
+  document: JsonObject,
+  references: References,
+  report: (diagnostic: Diagnostic) => void,
+): RawOperation[] {
+  const paths = own(document, "paths");
+  const operations: RawOperation[] = [];
+  if (!isObject(paths)) return operations;
+  for (const path of Object.keys(paths)) {
+    if (path.startsWith("x-")) continue;
+    const declared = paths[path];
+    const place = pointerTo("/paths", path);
+    const items: [Record<string, unknown>, string][] = isObject(declared) ? [[declared, place]] : [];
+    const reference = referenceOf(declared);
+    if (reference !== undefined) {
+      const target = references.follow(declared, place);
+      if (target.kind === "found" && isObject(target.value)) items.push([target.value, target.pointer]);
+      else if (target.kind === "unresolved")
+        report(unresolvedDiagnostic(reference, pointerTo(place, "$ref"), "its operations are unknown"));
+    }
+    if (items.length === 0 && declared !== null)
+      report({
+        code: "path-item-invalid",
+        severity: "error",
+        pointer: place,
+        message: "A path item must be an object; this one is left out.",
+      });
+    const taken = new Set<string>();
+    for (const [item, itemPointer] of items) {
+      for (const key of Object.keys(item)) {
+        const method = httpMethods.find((name) => name === key.toLowerCase());
+        if (method === undefined || taken.has(method)) continue;
+        const value = item[key];
+        const pointer = pointerTo(itemPointer, key);
+        if (!isObject(value)) {
+          if (value !== null)
+            report({
+              code: "operation-invalid",
+              severity: "error",
+              pointer,
+              message: "An operation must be an object; this one is left out.",
+            });
+          continue;
+        }
+        taken.add(method);
+        const shared = items.map(([from, at]): [unknown, string] => [
+          own(from, "parameters"),
+          pointerTo(at, "parameters"),
+        ]);
+        operations.push({ method, path, value, pointer, key, item, itemPointer, shared });
+      }
+    }
+  }
+  return operations;
+}

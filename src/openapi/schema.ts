@@ -1,0 +1,703 @@
+import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
+import { hash32 } from "../util/random.js";
+import { unicodePattern } from "./pattern.js";
+import { own, pointerTo } from "./pointer.js";
+import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
+import type { Diagnostic, OpenApiVersion } from "./types.js";
+
+/** `request` leaves out what is `readOnly`, `response` what is `writeOnly`. */
+export type Direction = "request" | "response";
+
+const maxInlineDepth = 100;
+const definitionsPrefix = "#/$defs/";
+const jsonTypes = new Set(["string", "number", "integer", "boolean", "object", "array", "null"]);
+/** Names of types that documents use although no schema language knows them. */
+const typeAliases = new Map<string, { type: string; format?: string }>([
+  ["int", { type: "integer" }],
+  ["int32", { type: "integer", format: "int32" }],
+  ["int64", { type: "integer", format: "int64" }],
+  ["long", { type: "integer", format: "int64" }],
+  ["float", { type: "number", format: "float" }],
+  ["double", { type: "number", format: "double" }],
+  ["decimal", { type: "number" }],
+  ["bool", { type: "boolean" }],
+  ["str", { type: "string" }],
+  ["text", { type: "string" }],
+  ["date", { type: "string", format: "date" }],
+  ["datetime", { type: "string", format: "date-time" }],
+  ["date-time", { type: "string", format: "date-time" }],
+  ["timestamp", { type: "string", format: "date-time" }],
+  ["uuid", { type: "string", format: "uuid" }],
+  ["file", { type: "string", format: "binary" }],
+  ["list", { type: "array" }],
+  ["dict", { type: "object" }],
+  ["map", { type: "object" }],
+]);
+
+const textKeywords = ["title", "description", "format", "contentMediaType", "contentEncoding", "$comment"];
+const flagKeywords = ["deprecated", "readOnly", "writeOnly", "uniqueItems"];
+const numberKeywords = ["minimum", "maximum"];
+const countKeywords = [
+  ..."minLength maxLength minItems maxItems minProperties maxProperties minContains maxContains".split(" "),
+];
+const schemaKeywords = [
+  ..."additionalProperties items not if then else contains propertyNames unevaluatedProperties".split(" "),
+  "unevaluatedItems",
+  "contentSchema",
+];
+const schemaListKeywords = ["allOf", "anyOf", "oneOf", "prefixItems"];
+const schemaMapKeywords = ["properties", "patternProperties", "dependentSchemas"];
+
+interface Definition {
+  name: string;
+  schema: JsonSchema;
+  /** Names of the definitions that it refers to. */
+  refs: Set<string>;
+}
+
+/**
+ * Turns the schemas of one document into JSON Schema 2020-12. References become references to `#/$defs/...`; what they
+ * lead to is converted once for each direction and shared by all results, so do not change a result.
+ */
+export class SchemaConverter {
+  readonly #references: References;
+  readonly #version: OpenApiVersion;
+  readonly #report: (diagnostic: Diagnostic) => void;
+  readonly #names = new Map<string, string>();
+  readonly #places = new Map<string, string>();
+  readonly #definitions = { request: new Map<string, Definition>(), response: new Map<string, Definition>() };
+  readonly #closures = {
+    request: new Map<string, ReadonlySet<string>>(),
+    response: new Map<string, ReadonlySet<string>>(),
+  };
+  readonly #unions = { request: new Map<string, Set<string>>(), response: new Map<string, Set<string>>() };
+  readonly #packed = {
+    request: new Map<ReadonlySet<string>, Record<string, JsonSchema>>(),
+    response: new Map<ReadonlySet<string>, Record<string, JsonSchema>>(),
+  };
+  readonly #pending: { name: string; value: unknown; pointer: string; direction: Direction }[] = [];
+  readonly #checked = new Set<Definition>();
+  #refs = new Set<string>();
+
+  constructor(references: References, version: OpenApiVersion, report: (diagnostic: Diagnostic) => void) {
+    this.#references = references;
+    this.#version = version;
+    this.#report = report;
+  }
+
+  /** One schema, without the definitions it refers to. */
+  convert(schema: unknown, pointer: string, direction: Direction): JsonSchema {
+    return this.#convert(schema, pointer, direction, 0);
+  }
+
+  /** Adds to a schema the `$defs` that it needs, and only those. */
+  complete(schema: JsonSchemaObject, direction: Direction): JsonSchemaObject {
+    this.#drain();
+    const roots = [...referencedDefinitions(schema)].sort();
+    const [first] = roots;
+    if (first === undefined) return schema;
+    if (roots.length === 1)
+      return { ...schema, $defs: this.#pack(this.#closure(first, direction), direction) };
+    const key = roots.join("\n");
+    let union = this.#unions[direction].get(key);
+    if (union === undefined) {
+      union = new Set();
+      for (const root of roots) for (const name of this.#closure(root, direction)) union.add(name);
+      this.#unions[direction].set(key, union);
+    }
+    return { ...schema, $defs: this.#pack(union, direction) };
+  }
+
+  /** All definitions that one reaches, itself included. Definitions that reach each other share one set. */
+  #closure(root: string, direction: Direction): ReadonlySet<string> {
+    const closures = this.#closures[direction];
+    const known = closures.get(root);
+    if (known !== undefined) return known;
+    const definitions = this.#definitions[direction];
+    const reached = new Set<string>();
+    const users = new Map<string, string[]>();
+    const stack = [root];
+    for (let name = stack.pop(); name !== undefined; name = stack.pop()) {
+      if (reached.has(name)) continue;
+      reached.add(name);
+      for (const next of definitions.get(name)?.refs ?? []) {
+        const list = users.get(next);
+        if (list === undefined) users.set(next, [name]);
+        else list.push(name);
+        const finished = closures.get(next);
+        if (finished === undefined) stack.push(next);
+        else for (const member of finished) reached.add(member);
+      }
+    }
+    const back = [root];
+    for (let name = back.pop(); name !== undefined; name = back.pop()) {
+      if (closures.has(name)) continue;
+      closures.set(name, reached);
+      back.push(...(users.get(name) ?? []));
+    }
+    return reached;
+  }
+
+  #pack(names: ReadonlySet<string>, direction: Direction): Record<string, JsonSchema> {
+    const known = this.#packed[direction].get(names);
+    if (known !== undefined) return known;
+    const definitions = this.#definitions[direction];
+    const $defs: Record<string, JsonSchema> = {};
+    for (const name of [...names].sort()) $defs[name] = definitions.get(name)?.schema ?? true;
+    this.#packed[direction].set(names, $defs);
+    return $defs;
+  }
+
+  /** Is a property left out in this direction? Looks through references. */
+  isOmitted(schema: unknown, pointer: string, direction: Direction): boolean {
+    const keyword = direction === "request" ? "readOnly" : "writeOnly";
+    if (own(schema, keyword) === true) return true;
+    if (referenceOf(schema) === undefined) {
+      const parts = own(schema, "allOf");
+      return Array.isArray(parts) && parts.length < 8 && parts.some((part) => own(part, keyword) === true);
+    }
+    const target = this.#references.follow(schema, pointer);
+    return target.kind === "found" && own(target.value, keyword) === true;
+  }
+
+  #drain(): void {
+    const fresh: [Definition, Direction][] = [];
+    for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
+      this.#refs = new Set();
+      const schema = this.#convert(next.value, next.pointer, next.direction, 0);
+      const definition = { name: next.name, schema, refs: this.#refs };
+      this.#definitions[next.direction].set(next.name, definition);
+      fresh.push([definition, next.direction]);
+    }
+    // What is converted next is no part of the last definition.
+    this.#refs = new Set();
+    for (const [definition, direction] of fresh) this.#breakLoops(definition, direction);
+  }
+
+  /**
+   * A definition that contains itself at the same place (`A: {allOf: [A]}`) says nothing and would make a validator
+   * run for ever: the reference that closes the loop is taken out. Cycles through properties and items stay.
+   */
+  #breakLoops(start: Definition, direction: Direction): void {
+    const active = new Set<Definition>();
+    const visit = (definition: Definition): void => {
+      active.add(definition);
+      this.#checked.add(definition);
+      const closes = (schema: JsonSchema): boolean => {
+        const target = this.#target(schema, direction);
+        return target !== undefined && active.has(target);
+      };
+      for (const schema of inPlace(definition.schema)) {
+        for (const keyword of ["allOf", "anyOf", "oneOf"] as const) {
+          const members = schema[keyword];
+          if (!Array.isArray(members) || !members.some(closes)) continue;
+          const rest = members.filter((member) => !closes(member));
+          if (rest.length > 0) schema[keyword] = rest;
+          else delete schema[keyword];
+          this.#loop(definition.name);
+        }
+        if (closes(schema)) {
+          delete schema.$ref;
+          this.#loop(definition.name);
+        }
+        const target = this.#target(schema, direction);
+        if (target !== undefined && !this.#checked.has(target) && active.size < 2_000) visit(target);
+      }
+      active.delete(definition);
+    };
+    if (!this.#checked.has(start)) visit(start);
+  }
+
+  #target(schema: JsonSchema, direction: Direction): Definition | undefined {
+    if (typeof schema === "boolean" || schema.$ref === undefined) return undefined;
+    return this.#definitions[direction].get(schema.$ref.slice(definitionsPrefix.length));
+  }
+
+  #loop(name: string): void {
+    this.#report({
+      code: "schema-loop",
+      severity: "warning",
+      pointer: this.#places.get(name) ?? "",
+      message: "This schema consists of itself, which says nothing; that reference is left out.",
+      remedy: "Refer to itself only in a property or an item.",
+    });
+  }
+
+  #convert(schema: unknown, pointer: string, direction: Direction, depth: number): JsonSchema {
+    if (typeof schema === "boolean") return schema;
+    if (!isObject(schema)) {
+      if (schema !== undefined && schema !== null)
+        this.#invalid(pointer, "A schema must be an object; this one is read as any value.");
+      return {};
+    }
+    if (depth > maxInlineDepth) {
+      this.#report({
+        code: "schema-too-deep",
+        severity: "error",
+        pointer: "",
+        message: `A schema is nested more than ${maxInlineDepth} levels deep; below that any value is allowed. It starts ${pointer.slice(0, 200)}...`,
+        remedy: "Move nested schemas into components and refer to them.",
+      });
+      return {};
+    }
+    const out: JsonSchemaObject = {};
+    const reference = referenceOf(schema);
+    if (reference !== undefined) {
+      const name = this.#define(reference, pointerTo(pointer, "$ref"), direction);
+      if (name !== undefined) out.$ref = definitionsPrefix + name;
+      if (this.#version === "2.0" || this.#version === "3.0") {
+        this.#annotations(schema, out);
+        return nullable(schema) ? orNull(out) : out;
+      }
+    }
+    this.#types(schema, pointer, out);
+    this.#annotations(schema, out);
+    this.#numbers(schema, pointer, out);
+    this.#values(schema, pointer, out);
+    this.#subschemas(schema, pointer, direction, depth, out);
+    this.#required(schema, pointer, direction, out);
+    this.#discriminator(schema, pointer, direction, out);
+    return nullable(schema) ? orNull(out) : out;
+  }
+
+  #annotations(schema: Record<string, unknown>, out: JsonSchemaObject): void {
+    for (const keyword of textKeywords) {
+      const value = own(schema, keyword);
+      if (typeof value === "string") out[keyword] = value;
+    }
+    for (const keyword of flagKeywords) {
+      const value = own(schema, keyword);
+      if (typeof value === "boolean" && (value || keyword === "uniqueItems")) out[keyword] = value;
+    }
+    const fallback = own(schema, "default");
+    if (fallback !== undefined) out.default = fallback as JsonValue;
+    const examples = own(schema, "examples");
+    const example = own(schema, "example") ?? own(schema, "x-example");
+    if (Array.isArray(examples)) out.examples = examples as JsonValue[];
+    else if (example !== undefined) out.examples = [example as JsonValue];
+    else if (isObject(examples)) {
+      const values = Object.values(examples).map((entry) => own(entry, "value") ?? entry);
+      if (values.length > 0) out.examples = values as JsonValue[];
+    }
+  }
+
+  #types(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
+    const declared = own(schema, "type");
+    if (declared === undefined) return;
+    const found: string[] = [];
+    for (const entry of Array.isArray(declared) ? declared : [declared]) {
+      if (typeof entry === "string" && jsonTypes.has(entry)) {
+        if (!found.includes(entry)) found.push(entry);
+        continue;
+      }
+      if (entry === null) {
+        found.push("null");
+        continue;
+      }
+      if (entry === "any" || entry === "") return;
+      const lower = String(entry).toLowerCase();
+      const alias = typeAliases.get(lower) ?? (jsonTypes.has(lower) ? { type: lower } : undefined);
+      if (entry !== "file")
+        this.#report({
+          code: "type-unknown",
+          severity: "warning",
+          pointer: pointerTo(pointer, "type"),
+          message:
+            alias === undefined
+              ? `There is no type ${JSON.stringify(entry)}; any value is allowed.`
+              : `There is no type ${JSON.stringify(entry)}; it is read as ${JSON.stringify(alias.type)}.`,
+          remedy: `Use one of ${[...jsonTypes].join(", ")}.`,
+        });
+      if (alias === undefined) return;
+      if (!found.includes(alias.type)) found.push(alias.type);
+      if (alias.format !== undefined) out.format ??= alias.format;
+    }
+    if (found.length === 1) out.type = found[0] as string;
+    else if (found.length > 1) out.type = found;
+  }
+
+  #numbers(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
+    const read = (keyword: string, test: (value: number) => boolean): number | undefined => {
+      const value = own(schema, keyword);
+      if (value === undefined || value === null || typeof value === "boolean") return undefined;
+      const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+      if (typeof number === "number" && test(number)) return number;
+      this.#invalid(
+        pointerTo(pointer, keyword),
+        `\`${keyword}\` cannot be ${preview(value)}; it is left out.`,
+      );
+      return undefined;
+    };
+    const keep = (keyword: string, test: (value: number) => boolean): void => {
+      const value = read(keyword, test);
+      if (value !== undefined) out[keyword] = value;
+    };
+    for (const keyword of numberKeywords) keep(keyword, Number.isFinite);
+    for (const keyword of countKeywords) keep(keyword, (value) => Number.isInteger(value) && value >= 0);
+    keep("multipleOf", (value) => Number.isFinite(value) && value > 0);
+    for (const [exclusive, bound] of [
+      ["exclusiveMinimum", "minimum"],
+      ["exclusiveMaximum", "maximum"],
+    ] as const) {
+      if (own(schema, exclusive) === true) {
+        if (out[bound] !== undefined) out[exclusive] = out[bound];
+        delete out[bound];
+      } else keep(exclusive, Number.isFinite);
+    }
+  }
+
+  #values(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
+    const constant = own(schema, "const");
+    if (constant !== undefined) out.const = constant as JsonValue;
+    const pattern = own(schema, "pattern");
+    if (typeof pattern === "string") {
+      const usable = unicodePattern(pattern);
+      if (usable !== undefined) out.pattern = usable;
+      else
+        this.#report({
+          code: "pattern-invalid",
+          severity: "warning",
+          pointer: pointerTo(pointer, "pattern"),
+          message: `${preview(pattern)} is not a regular expression of JavaScript; it is left out.`,
+          remedy: "Write the pattern in the syntax of ECMA-262.",
+        });
+    }
+    const declared = own(schema, "enum");
+    if (declared === undefined || declared === null) return;
+    if (!Array.isArray(declared) || declared.length === 0) {
+      this.#invalid(
+        pointerTo(pointer, "enum"),
+        "`enum` must be a list with at least one value; it is left out.",
+      );
+      return;
+    }
+    const values = distinct(declared.map((value) => toType(value, out.type)));
+    if (declared.some((value, i) => toType(value, out.type) !== declared[i]))
+      this.#report({
+        code: "enum-type",
+        severity: "warning",
+        pointer: pointerTo(pointer, "enum"),
+        message: `Values of \`enum\` are not of the type ${JSON.stringify(out.type)}; they are converted.`,
+        remedy: "Put the values in quotes, or correct the type.",
+      });
+    if (out.type === "array" && values.every((value) => !Array.isArray(value))) {
+      // Meant for the items.
+      const items = own(schema, "items");
+      if (items === undefined || own(items, "enum") === undefined)
+        out.items = {
+          ...(isObject(items) && referenceOf(items) === undefined ? items : {}),
+          enum: values,
+        } as JsonSchema;
+      this.#invalid(
+        pointerTo(pointer, "enum"),
+        "An array cannot have these values; they are read as those of its items.",
+      );
+      return;
+    }
+    out.enum = values;
+  }
+
+  #subschemas(
+    schema: Record<string, unknown>,
+    pointer: string,
+    direction: Direction,
+    depth: number,
+    out: JsonSchemaObject,
+  ): void {
+    const convert = (value: unknown, ...keys: (string | number)[]): JsonSchema =>
+      this.#convert(value, pointerTo(pointer, ...keys), direction, depth + 1);
+    const movedEnum = out.items;
+    for (const keyword of schemaKeywords) {
+      const value = keyword === "items" && movedEnum !== undefined ? movedEnum : own(schema, keyword);
+      if (value === undefined || value === null) continue;
+      if (keyword === "items" && Array.isArray(value)) {
+        if (value.length > 0) out.prefixItems = value.map((item, i) => convert(item, keyword, i));
+        delete out.items;
+      } else if (isObject(value) || typeof value === "boolean") {
+        out[keyword] = convert(value, keyword);
+      } else {
+        this.#invalid(pointerTo(pointer, keyword), `\`${keyword}\` must be a schema; it is left out.`);
+        delete out[keyword];
+      }
+    }
+    for (const keyword of schemaListKeywords) {
+      const value = own(schema, keyword);
+      if (value === undefined || value === null) continue;
+      if (Array.isArray(value) && value.length > 0) {
+        const members = value.map((item, i) => convert(item, keyword, i));
+        const known = Array.isArray(out[keyword]) ? (out[keyword] as JsonSchema[]) : [];
+        out[keyword] = [...known, ...members];
+      } else
+        this.#invalid(
+          pointerTo(pointer, keyword),
+          `\`${keyword}\` must be a list of schemas; it is left out.`,
+        );
+    }
+    for (const keyword of schemaMapKeywords) {
+      const value = own(schema, keyword);
+      if (value === undefined || value === null) continue;
+      if (!isObject(value)) {
+        this.#invalid(
+          pointerTo(pointer, keyword),
+          `\`${keyword}\` must be an object of schemas; it is left out.`,
+        );
+        continue;
+      }
+      const map: Record<string, JsonSchema> = {};
+      for (const name of Object.keys(value)) {
+        const place = pointerTo(pointer, keyword, name);
+        if (keyword === "properties" && this.isOmitted(value[name], place, direction)) continue;
+        let key = name;
+        if (keyword === "patternProperties") {
+          const usable = unicodePattern(name);
+          if (usable === undefined) {
+            this.#invalid(
+              place,
+              `${preview(name)} is not a regular expression of JavaScript; it is left out.`,
+            );
+            continue;
+          }
+          key = usable;
+        }
+        map[key] = convert(value[name], keyword, name);
+      }
+      out[keyword] = map;
+    }
+    const dependent = own(schema, "dependentRequired");
+    if (isObject(dependent)) {
+      const map: Record<string, string[]> = {};
+      for (const name of Object.keys(dependent)) map[name] = names(dependent[name]);
+      out.dependentRequired = map;
+    }
+    const local = own(schema, "$defs");
+    // Reached by pointers from elsewhere, not needed here.
+    if (local !== undefined && !isObject(local))
+      this.#invalid(pointerTo(pointer, "$defs"), "`$defs` must be an object; it is left out.");
+  }
+
+  #required(
+    schema: Record<string, unknown>,
+    pointer: string,
+    direction: Direction,
+    out: JsonSchemaObject,
+  ): void {
+    const declared = own(schema, "required");
+    const required = new Set(names(declared));
+    if (
+      declared !== undefined &&
+      declared !== null &&
+      typeof declared !== "boolean" &&
+      !Array.isArray(declared)
+    )
+      this.#invalid(pointerTo(pointer, "required"), "`required` must be a list of names; it is left out.");
+    const omitted = new Set<string>();
+    const collect = (part: unknown, place: string): void => {
+      const properties = own(part, "properties");
+      if (!isObject(properties)) return;
+      for (const name of Object.keys(properties)) {
+        const property = pointerTo(place, "properties", name);
+        if (this.isOmitted(properties[name], property, direction)) omitted.add(name);
+        // The style of JSON Schema draft 3.
+        else if (place === pointer && own(properties[name], "required") === true) required.add(name);
+      }
+    };
+    collect(schema, pointer);
+    const parts = own(schema, "allOf");
+    if (Array.isArray(parts)) {
+      parts.forEach((part, i) => {
+        const place = pointerTo(pointer, "allOf", i);
+        const target = this.#references.follow(part, place);
+        if (target.kind === "found") collect(target.value, target.pointer);
+      });
+      if (omitted.size > 0 && Array.isArray(out.allOf))
+        out.allOf = out.allOf.map((part) => without(part, omitted));
+    }
+    const left = [...required].filter((name) => !omitted.has(name));
+    if (left.length > 0) out.required = left;
+  }
+
+  #discriminator(
+    schema: Record<string, unknown>,
+    pointer: string,
+    direction: Direction,
+    out: JsonSchemaObject,
+  ): void {
+    const declared = own(schema, "discriminator");
+    const propertyName = typeof declared === "string" ? declared : own(declared, "propertyName");
+    if (typeof propertyName !== "string") return;
+    const mapping = own(declared, "mapping");
+    const kept: Record<string, string> = {};
+    if (isObject(mapping))
+      for (const value of Object.keys(mapping)) {
+        const target = mapping[value];
+        if (typeof target !== "string") continue;
+        const reference = target.startsWith("#") ? target : `#/components/schemas/${target}`;
+        const name = this.#define(
+          reference,
+          pointerTo(pointer, "discriminator", "mapping", value),
+          direction,
+        );
+        if (name !== undefined) kept[value] = definitionsPrefix + name;
+      }
+    out.discriminator = Object.keys(kept).length > 0 ? { propertyName, mapping: kept } : { propertyName };
+  }
+
+  /** Sees to it that the target of a reference becomes a definition, and returns its name. */
+  #define(reference: string, pointer: string, direction: Direction): string | undefined {
+    const target = this.#references.lookUp(reference);
+    if (target.kind !== "found" || (!isObject(target.value) && typeof target.value !== "boolean")) {
+      this.#report(unresolvedDiagnostic(reference, pointer, "any value is allowed there"));
+      return undefined;
+    }
+    let name = this.#names.get(target.pointer);
+    if (name === undefined) {
+      const last = target.pointer.slice(target.pointer.lastIndexOf("/") + 1);
+      const readable = last
+        .replaceAll(/~[01]/g, "_")
+        .replaceAll(/[^A-Za-z0-9._-]+/g, "_")
+        .slice(0, 100);
+      name = readable === "" || readable === "__proto__" ? "schema" : readable;
+      if (this.#places.has(name)) name = `${name}_${hash32(target.pointer).toString(36)}`;
+      for (let i = 2; this.#places.has(name); i++) name = `${name}_${i}`;
+      this.#names.set(target.pointer, name);
+      this.#places.set(name, target.pointer);
+    }
+    const definitions = this.#definitions[direction];
+    if (!definitions.has(name)) {
+      definitions.set(name, { name, schema: true, refs: new Set() });
+      this.#pending.push({ name, value: target.value, pointer: target.pointer, direction });
+    }
+    this.#refs.add(name);
+    return name;
+  }
+
+  #invalid(pointer: string, message: string): void {
+    this.#report({
+      code: "schema-invalid",
+      severity: "warning",
+      pointer: pointer.length > 2_000 ? pointer.slice(0, 2_000) : pointer,
+      message,
+      remedy: "Correct the schema there.",
+    });
+  }
+}
+
+/** Every schema that applies to the same value as this one, itself included. */
+function* inPlace(schema: JsonSchema): Generator<JsonSchemaObject> {
+  const stack: unknown[] = [schema];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    if (!isObject(next)) continue;
+    yield next as JsonSchemaObject;
+    for (const keyword of ["allOf", "anyOf", "oneOf"]) {
+      const members = next[keyword];
+      if (Array.isArray(members)) stack.push(...members);
+    }
+    for (const keyword of ["not", "if", "then", "else"]) stack.push(next[keyword] ?? true);
+    if (isObject(next.dependentSchemas)) stack.push(...Object.values(next.dependentSchemas));
+  }
+}
+
+/** Names of the definitions that a schema refers to directly. */
+function referencedDefinitions(schema: JsonSchema): Set<string> {
+  const found = new Set<string>();
+  const add = (reference: unknown): void => {
+    if (typeof reference === "string" && reference.startsWith(definitionsPrefix))
+      found.add(reference.slice(definitionsPrefix.length));
+  };
+  const stack: { value: unknown; names: boolean }[] = [{ value: schema, names: false }];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { value } = next;
+    if (Array.isArray(value)) for (const item of value) stack.push({ value: item, names: false });
+    else if (isObject(value)) {
+      if (!next.names) add(value.$ref);
+      for (const key of Object.keys(value)) {
+        if (!next.names && ["default", "examples", "enum", "const"].includes(key)) continue;
+        if (!next.names && key === "discriminator") {
+          const mapping = own(value[key], "mapping");
+          if (isObject(mapping)) Object.values(mapping).forEach(add);
+          continue;
+        }
+        const names = !next.names && schemaMapKeywords.includes(key);
+        stack.push({ value: value[key], names });
+      }
+    }
+  }
+  return found;
+}
+
+function nullable(schema: Record<string, unknown>): boolean {
+  return own(schema, "nullable") === true || own(schema, "x-nullable") === true;
+}
+
+/** The same schema, with null allowed. */
+function orNull(schema: JsonSchemaObject): JsonSchemaObject {
+  const composed = ["$ref", "allOf", "anyOf", "oneOf", "not", "if"].some((keyword) => keyword in schema);
+  if (composed) {
+    const outer: JsonSchemaObject = { anyOf: [] };
+    const inner: JsonSchemaObject = {};
+    for (const [key, value] of Object.entries(schema)) {
+      const annotation = [
+        "title",
+        "description",
+        "default",
+        "examples",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+      ];
+      (annotation.includes(key) ? outer : inner)[key] = value;
+    }
+    outer.anyOf = [inner, { type: "null" }];
+    return outer;
+  }
+  const out = { ...schema };
+  if (out.type !== undefined) {
+    const types = Array.isArray(out.type) ? out.type : [out.type];
+    if (!types.includes("null")) out.type = [...types, "null"];
+  }
+  if (out.enum !== undefined && !out.enum.includes(null)) out.enum = [...out.enum, null];
+  if (out.const !== undefined && out.const !== null) {
+    out.enum = [out.const, null];
+    delete out.const;
+  }
+  return out;
+}
+
+/** An inline part of an `allOf`, without some of its required names. */
+function without(part: JsonSchema, omitted: Set<string>): JsonSchema {
+  if (typeof part === "boolean" || part.required === undefined) return part;
+  const required = part.required.filter((name) => !omitted.has(name));
+  const { required: _, ...rest } = part;
+  return required.length > 0 ? { ...rest, required } : rest;
+}
+
+function names(value: unknown): string[] {
+  if (!Array.isArray(value)) return [];
+  return [
+    ...new Set(value.filter((name): name is string => typeof name === "string" && name !== "__proto__")),
+  ];
+}
+
+/** A value of an `enum`, in the one type that the schema has. */
+function toType(value: unknown, type: string | string[] | undefined): JsonValue {
+  if (type === "string" && (typeof value === "number" || typeof value === "boolean")) return String(value);
+  if ((type === "integer" || type === "number") && typeof value === "string" && value.trim() !== "") {
+    const number = Number(value);
+    if (Number.isFinite(number)) return number;
+  }
+  if (type === "boolean" && (value === "true" || value === "false")) return value === "true";
+  return value as JsonValue;
+}
+
+function distinct(values: JsonValue[]): JsonValue[] {
+  const seen = new Set<string>();
+  return values.filter((value) => {
+    const key = JSON.stringify(value);
+    return !seen.has(key) && seen.add(key) !== undefined;
+  });
+}
+
+function preview(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
