@@ -1,0 +1,128 @@
+"""Sampling and training speed of the worker's engine against transformers' `generate`, on one random-weight model.
+
+    OMP_NUM_THREADS=2 python bench/worker-sampling.py [--threads N] [--repeat N] [--dtype bfloat16]
+
+The workload of one self-play step: 8 prompts of 441 tokens (a common menu of 410 and a question of 31), 8 samples of
+26 tokens each, on a 3 M parameter Qwen3; then one packed training step on the same 64 rows. `generate` gets the same
+prompts, the same dtype and the same number of new tokens, as one padded-free batch of 64 rows, and as 8 calls of 8.
+Exits with 1 when the engine is not at least 10 times as fast as the faster of the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, Qwen3Config
+from transformers.utils import logging as transformers_logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "worker"))
+
+from specdojo_worker.checkpoints import CheckpointStore
+from specdojo_worker.models import Runtime, resolve_runtime
+from specdojo_worker.sampling import SampleSpec, sample
+from specdojo_worker.training import AdamParams, Datum
+from specdojo_worker.workspace import LoraSpec, Workspace
+
+PROMPTS, SAMPLES, MENU, QUESTION, NEW = 8, 8, 410, 31, 26
+
+
+def timed(run: Callable[[], object], repeat: int) -> float:
+    """Median seconds of `repeat` runs after two that warm up."""
+    for _ in range(2):
+        run()
+    seconds: list[float] = []
+    for _ in range(repeat):
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Worker sampling against transformers' generate")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    runtime: Runtime = resolve_runtime(options.device, options.dtype)
+
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder) / "model"
+        torch.manual_seed(0)
+        config = Qwen3Config(
+            vocab_size=2048, hidden_size=192, intermediate_size=512, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=6,
+            head_dim=32, max_position_embeddings=1024, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0, pad_token_id=0,
+        )  # fmt: skip
+        AutoModelForCausalLM.from_config(config).save_pretrained(directory)
+        rng = np.random.default_rng(0)
+        menu = rng.integers(1, 2048, MENU)
+        prompts = [np.concatenate([menu, rng.integers(1, 2048, QUESTION)]) for _ in range(PROMPTS)]
+
+        workspace = Workspace(runtime, CheckpointStore(Path(folder) / "state"))
+        network, adapter = workspace.sampler(f"base:{directory}")
+        specs = [SampleSpec(prompt, SAMPLES, NEW, 1.0, seed, frozenset()) for seed, prompt in enumerate(prompts)]
+        engine = timed(lambda: sample(network, adapter, specs), options.repeat)
+        outputs = sample(network, adapter, specs)
+        assert sum(len(c.tokens) for o in outputs for c in o.completions) == PROMPTS * SAMPLES * NEW
+
+        plain = AutoModelForCausalLM.from_pretrained(directory, dtype=runtime.dtype).to(runtime.device)
+        settings = {"do_sample": True, "max_new_tokens": NEW, "min_new_tokens": NEW, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+
+        def generate(batches: list[np.ndarray]) -> None:
+            with torch.inference_mode():
+                for batch in batches:
+                    ids = torch.from_numpy(batch).to(runtime.device)
+                    plain.generate(ids, attention_mask=torch.ones_like(ids), **settings)
+
+        rows = np.repeat(np.stack(prompts), SAMPLES, axis=0)
+        repeat = max(1, options.repeat // 3)
+        whole = timed(lambda: generate([rows]), repeat)
+        split = timed(lambda: generate([rows[i : i + SAMPLES] for i in range(0, len(rows), SAMPLES)]), repeat)
+
+        data: list[Datum] = []
+        for prompt, output in zip(prompts, outputs, strict=True):
+            for completion in output.completions:
+                sequence = np.concatenate([prompt, completion.tokens])
+                logprobs = np.zeros(len(sequence) - 1, dtype=np.float32)
+                logprobs[-NEW:] = completion.logprobs
+                advantages = np.zeros_like(logprobs)
+                advantages[-NEW:] = rng.normal() / (PROMPTS * SAMPLES * NEW)
+                data.append(Datum(sequence[:-1], sequence[1:], logprobs=logprobs, advantages=advantages))
+        steps: dict[str, float] = {}
+        for label, rank, beta in (("full weights", 0, 0.0), ("full weights, KL", 0, 0.01), ("LoRA rank 8", 8, 0.0)):
+            workspace.create_model(label, str(directory), LoraSpec(rank))
+
+            def step(label: str = label, beta: float = beta) -> None:
+                workspace.forward_backward(label, data, "ppo", {"kl_beta": beta} if beta else {}, backward=True)
+                workspace.optim_step(label, AdamParams(1e-4, grad_clip_norm=1.0))
+
+            steps[label] = timed(step, options.repeat)
+
+    tokens = PROMPTS * SAMPLES * NEW
+    dtype = str(runtime.dtype).removeprefix("torch.")
+    print(f"{PROMPTS} prompts x {SAMPLES} samples, {MENU + QUESTION} prompt tokens, {NEW} new tokens; {dtype} on {runtime.device}, {options.threads} thread(s)\n")
+    print("| what | seconds | new tokens/s |\n|---|---|---|")
+    for label, seconds in (("worker engine", engine), ("generate, one batch of 64", whole), ("generate, 8 batches of 8", split)):
+        print(f"| {label} | {seconds:.3f} | {tokens / seconds:,.0f} |")
+    for label, seconds in steps.items():
+        print(f"| training step, {label} | {seconds:.3f} | |")
+    factor = min(whole, split) / engine
+    print(f"\nThe engine is {factor:.1f} times as fast as the faster way of calling generate.")
+    return 0 if factor >= 10 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
