@@ -82,7 +82,11 @@ export interface TrainingClient {
     config?: Record<string, number>,
   ): Promise<{ logprobs: number[][]; metrics: Record<string, number> }>;
   /** The same without gradients. */
-  forward(data: Datum[], loss: LossName, config?: Record<string, number>): Promise<{ logprobs: number[][]; metrics: Record<string, number> }>;
+  forward(
+    data: Datum[],
+    loss: LossName,
+    config?: Record<string, number>,
+  ): Promise<{ logprobs: number[][]; metrics: Record<string, number> }>;
   optimStep(params: AdamParams): Promise<{ metrics: Record<string, number> }>;
   /** Saves weights and optimizer; returns the checkpoint's path (`tinker://…`). */
   saveState(name: string): Promise<string>;
@@ -108,6 +112,8 @@ export interface Backend {
   createSampler(source: { baseModel: string } | { path: string }): Promise<SamplingClient>;
   /** Writes the checkpoint's archive as files into `dir` (adapter or full safetensors). */
   downloadCheckpoint(path: string, dir: string): Promise<void>;
+  /** Deletes a checkpoint of `saveState` or `saveForSampler`. One that is gone, or a server that keeps all, is no error. */
+  deleteCheckpoint(path: string): Promise<void>;
   /** Ends heartbeats and, for a spawned worker, the whole process group. Idempotent. */
   close(): Promise<void>;
 }
