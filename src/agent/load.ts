@@ -1,0 +1,166 @@
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Backend, SamplingClient } from "../backend/types.js";
+import { SpecdojoError } from "../util/errors.js";
+import { isObject, type JsonValue } from "../util/json.js";
+import { type Agent, createAgent } from "./agent.js";
+import type { ClientOptions, UntypedOperations } from "./client-types.js";
+import type { DefinedTool } from "./define-tool.js";
+import { AGENT_FORMAT, type AgentManifest, manifestSchema } from "./manifest.js";
+import { readMenu } from "./menu-file.js";
+import { lazySolver, type Solver, samplerSolver } from "./solver.js";
+
+export interface LoadOptions {
+  /** Interpreter with torch and transformers for the worker that samples the solver. Default: the one specdojo manages. */
+  python?: string;
+  /** Every line that the worker writes. */
+  onLog?: (line: string) => void;
+  /** A running backend to sample on, instead of a worker of the agent's own. It must see the folder. */
+  backend?: Backend;
+  /** A sampler of these weights, from elsewhere. */
+  sampler?: SamplingClient;
+  /** Another runtime for the solver. */
+  solver?: Solver;
+  client?: ClientOptions;
+  /** The application's own tools. */
+  tools?: readonly DefinedTool[];
+  /** `full` (default) reads every file and compares its hash; `sizes` compares sizes only. */
+  verify?: "full" | "sizes";
+}
+
+/**
+ * Reads an exported agent. Nothing is started until the first question.
+ * @throws SpecdojoError `agent-missing`, `agent-manifest`, `agent-too-new` or `agent-damaged`, naming the file.
+ */
+export async function loadAgent<O = UntypedOperations>(
+  dir: string,
+  options: LoadOptions = {},
+): Promise<Agent<O>> {
+  const manifest = await readManifest(dir);
+  await verifyFiles(dir, manifest, options.verify ?? "full");
+  const menu = readMenu(await readFile(join(dir, "tools.json"), "utf8"), join(dir, "tools.json"));
+  const evaluation = JSON.parse(await readFile(join(dir, "evaluation.json"), "utf8")) as JsonValue;
+  return createAgent<O>({
+    menu,
+    solver: options.solver ?? lazySolver(() => startSolver(resolve(dir, "model"), options)),
+    style: manifest.prompts,
+    maxTokens: manifest.sampling.maxTokens,
+    maxTools: manifest.menu.maxTools,
+    evaluation,
+    manifest,
+    ...(options.client === undefined ? {} : { client: options.client }),
+    ...(options.tools === undefined ? {} : { tools: options.tools }),
+  });
+}
+
+/** The folder of the exported agent: `dir` itself, or the one inside the folder of a run. */
+export function agentFolder(dir: string): string {
+  const inside = join(dir, "agent");
+  return !existsSync(join(dir, "agent.json")) && existsSync(join(inside, "agent.json")) ? inside : dir;
+}
+
+async function startSolver(model: string, options: LoadOptions): Promise<Solver> {
+  const { loadTokenizer } = await import("../rollout/tokenizer.js");
+  const tokenizer = await loadTokenizer(model);
+  if (options.sampler !== undefined) return samplerSolver(options.sampler, tokenizer);
+  if (options.backend !== undefined)
+    return samplerSolver(await options.backend.createSampler({ baseModel: model }), tokenizer);
+  const { startWorker } = await import("../backend/worker.js");
+  const stateDir = await mkdtemp(join(tmpdir(), "specdojo-agent-"));
+  const cleanUp = () => rm(stateDir, { recursive: true, force: true });
+  try {
+    const { python, onLog } = options;
+    const worker = await startWorker({
+      stateDir,
+      ...(python === undefined ? {} : { python }),
+      ...(onLog === undefined ? {} : { onLog }),
+    });
+    const close = async () => {
+      await worker.close();
+      await cleanUp();
+    };
+    try {
+      return samplerSolver(await worker.createSampler({ baseModel: model }), tokenizer, close);
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  } catch (error) {
+    await cleanUp();
+    throw error;
+  }
+}
+
+async function readManifest(dir: string): Promise<AgentManifest> {
+  const place = join(dir, "agent.json");
+  const text = await readFile(place, "utf8").catch((cause: unknown) => {
+    throw new SpecdojoError("agent-missing", "There is no exported agent here.", {
+      place,
+      remedy: "Name the folder that `specdojo bootstrap` or `exportAgent` wrote.",
+      cause,
+    });
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new SpecdojoError("agent-manifest", "The agent's manifest is not JSON.", {
+      place,
+      remedy: "Export again.",
+      cause,
+    });
+  }
+  if (isObject(value) && typeof value.formatVersion === "number" && value.formatVersion > AGENT_FORMAT)
+    throw new SpecdojoError(
+      "agent-too-new",
+      `The agent has format ${value.formatVersion}; this version of specdojo reads up to ${AGENT_FORMAT}.`,
+      { place, remedy: "Update specdojo." },
+    );
+  const manifest = manifestSchema.safeParse(value);
+  if (manifest.success) return manifest.data;
+  const [issue] = manifest.error.issues;
+  throw new SpecdojoError(
+    "agent-manifest",
+    `The agent's manifest is not valid: /${issue?.path.join("/")}: ${issue?.message}.`,
+    {
+      place,
+      remedy: "Export again.",
+    },
+  );
+}
+
+const required = ["tools.json", "evaluation.json", "model/config.json"];
+
+async function verifyFiles(dir: string, manifest: AgentManifest, how: "full" | "sizes"): Promise<void> {
+  const damaged = (place: string, message: string): SpecdojoError =>
+    new SpecdojoError("agent-damaged", message, { place, remedy: "Copy the folder again, or export again." });
+  for (const name of required)
+    if (!Object.hasOwn(manifest.files, name))
+      throw damaged(join(dir, name), "The manifest does not list this file.");
+  for (const [name, { sha256, bytes }] of Object.entries(manifest.files)) {
+    const path = join(dir, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found === undefined || !found.isFile()) throw damaged(path, "A file of the agent is missing.");
+    if (found.size !== bytes)
+      throw damaged(path, `A file of the agent has ${found.size} bytes instead of ${bytes}.`);
+    if (how === "full" && (await hashOf(path)) !== sha256)
+      throw damaged(path, "A file of the agent was changed: its hash differs.");
+  }
+  // A model loader picks up what lies in its folder, so nothing may lie there that was not exported.
+  for (const folder of ["model", "adapter"])
+    for (const name of await readdir(join(dir, folder)).catch(() => []))
+      if (!Object.hasOwn(manifest.files, `${folder}/${name}`))
+        throw damaged(
+          join(dir, folder, name),
+          "A file lies in the model's folder that the manifest does not list.",
+        );
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
