@@ -1,0 +1,210 @@
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { defineCommand } from "citty";
+import colors from "picocolors";
+import type { Agent } from "../agent/index.js";
+import { bootstrapAgent, type RunOptions, resumeAgent } from "../bootstrap.js";
+import { type Evaluation, evaluationSchema } from "../evaluate/index.js";
+import { SpecdojoError } from "../util/errors.js";
+import { clock, plainProgress, type ShownProgress, terminalProgress } from "./progress.js";
+
+const shared = {
+  python: { type: "string", description: "Python interpreter that has torch >= 2.6, transformers and peft" },
+  "backend-url": {
+    type: "string",
+    description: "A running server of the training API (SkyRL, Tinker) to train on",
+  },
+  "backend-kind": { type: "string", description: "What that server is: local, skyrl or tinker" },
+  verbose: { type: "boolean", description: "Show what the worker writes", default: false },
+  json: { type: "boolean", description: "Print the result as JSON", default: false },
+} as const;
+
+interface SharedArguments {
+  python?: string | undefined;
+  "backend-url"?: string | undefined;
+  "backend-kind"?: string | undefined;
+  verbose: boolean;
+  json: boolean;
+}
+
+/** `specdojo bootstrap FILE`: the whole way from a document to an exported agent. */
+export const bootstrapCommand = defineCommand({
+  meta: {
+    name: "bootstrap",
+    description: "Train a solver for an API by self-play and export it with a typed client",
+  },
+  args: {
+    file: { type: "positional", description: "OpenAPI document (JSON or YAML)", required: true },
+    out: {
+      type: "string",
+      description: "Folder of the run; the agent comes to lie in its agent/",
+      default: "specdojo-agent",
+    },
+    seed: { type: "string", description: "Seed of everything", default: "0" },
+    model: {
+      type: "string",
+      description: "bundled, a folder, or a name of the Hugging Face Hub",
+      default: "bundled",
+    },
+    tasks: { type: "string", description: "Your own tasks to measure on (JSON Lines); never trained on" },
+    config: { type: "string", description: "JSON file with deviations from the default configuration" },
+    ...shared,
+  },
+  async run({ args }) {
+    const tasks = args.tasks === undefined ? undefined : await readInput(args.tasks, "--tasks");
+    const config =
+      args.config === undefined
+        ? undefined
+        : parseConfig(await readInput(args.config, "--config"), args.config);
+    const seed = Number(args.seed);
+    if (!Number.isInteger(seed) || seed < 0)
+      throw new SpecdojoError("invalid-option", `${JSON.stringify(args.seed)} is not a seed`, {
+        place: "--seed",
+        remedy: "Give a whole number of 0 or more.",
+      });
+    await watched(args.out, args, (options) =>
+      bootstrapAgent(args.file, {
+        ...options,
+        out: args.out,
+        seed,
+        model: args.model,
+        ...(config === undefined ? {} : { config }),
+        ...(tasks === undefined ? {} : { tasks }),
+      }),
+    );
+  },
+});
+
+/** `specdojo resume DIR`. */
+export const resumeCommand = defineCommand({
+  meta: { name: "resume", description: "Go on with a run that was stopped, from its last finished step" },
+  args: { dir: { type: "positional", description: "Folder of the run", required: true }, ...shared },
+  run: ({ args }) => watched(args.dir, args, (options) => resumeAgent(args.dir, options)),
+});
+
+async function readInput(path: string, option: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new SpecdojoError("file-unreadable", `The file given with ${option} cannot be read`, {
+      place: path,
+      remedy: "Check the path.",
+      cause,
+    });
+  });
+}
+
+function parseConfig(text: string, place: string): Record<string, never> {
+  try {
+    return JSON.parse(text) as Record<string, never>;
+  } catch (cause) {
+    throw new SpecdojoError("invalid-option", "The configuration is not JSON", {
+      place,
+      remedy: "Mend the file.",
+      cause,
+    });
+  }
+}
+
+/** Runs with progress on stderr, stops cleanly on Ctrl-C, and says at the end what came of it. */
+async function watched(
+  dir: string,
+  args: SharedArguments,
+  start: (options: RunOptions) => Promise<Agent>,
+): Promise<void> {
+  const stop = new AbortController();
+  const begun = Date.now();
+  const progress: ShownProgress = process.stderr.isTTY
+    ? terminalProgress(Date.now)
+    : plainProgress((line) => process.stderr.write(`${line}\n`), Date.now);
+  const onSignal = (): void => stop.abort(new Stopped(dir));
+  process.once("SIGINT", onSignal);
+  process.once("SIGTERM", onSignal);
+  try {
+    const agent = await start({
+      progress,
+      signal: stop.signal,
+      ...(args.python === undefined ? {} : { python: args.python }),
+      ...(args.verbose ? { onLog: (line: string) => process.stderr.write(`${line}\n`) } : {}),
+      ...(args["backend-url"] === undefined ? {} : { backend: backendOf(args, args["backend-url"]) }),
+    });
+    progress.end();
+    const evaluation = evaluationSchema.parse(agent.evaluation);
+    await agent.close();
+    if (args.json) process.stdout.write(`${JSON.stringify({ agent: join(dir, "agent"), evaluation })}\n`);
+    else process.stdout.write(summary(dir, evaluation, Date.now() - begun));
+  } catch (error) {
+    progress.end();
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  } finally {
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  }
+}
+
+function backendOf(args: SharedArguments, baseUrl: string): NonNullable<RunOptions["backend"]> {
+  const kind = args["backend-kind"] ?? "tinker";
+  if (kind !== "local" && kind !== "skyrl" && kind !== "tinker")
+    throw new SpecdojoError("invalid-option", `${JSON.stringify(kind)} is not a kind of backend`, {
+      place: "--backend-kind",
+      remedy: "Use local, skyrl or tinker.",
+    });
+  const apiKey = process.env.TINKER_API_KEY;
+  return { baseUrl, kind, ...(apiKey === undefined ? {} : { apiKey }) };
+}
+
+/** Not a fault: the user stopped the run. */
+export class Stopped extends SpecdojoError {
+  constructor(dir: string) {
+    super("stopped", "Stopped. Nothing that was finished is lost.", {
+      remedy: `Go on with: specdojo resume ${dir}`,
+    });
+  }
+}
+
+const percent = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
+
+function summary(
+  dir: string,
+  { overall, tasks, baselines, otherApis, api }: Evaluation,
+  milliseconds: number,
+): string {
+  const { base, tuned, difference } = overall;
+  const row = (name: string, share: number | null, note: string): string =>
+    `  ${name.padEnd(34)}${percent(share).padStart(8)}   ${note}`;
+  const range = ({ low, high }: { low: number; high: number }): string =>
+    `95 % interval ${percent(low)} to ${percent(high)}`;
+  const origin =
+    tasks.origin === "user" ? "your own tasks" : "held-out tasks from templates that training never uses";
+  const lines = [
+    "",
+    colors.bold(`${api.title}: ${tasks.count} tasks (${origin}), whole calls right`),
+    ...(base === null ? [] : [row("before", base.accuracy, range(base.interval))]),
+    row("after self-play", tuned.accuracy, range(tuned.interval)),
+    ...(difference === null
+      ? []
+      : [
+          row(
+            "difference",
+            difference.value,
+            `${range(difference)}, ${difference.gained} gained, ${difference.lost} lost`,
+          ),
+        ]),
+    ...baselines.map(({ name, summary: { accuracy, interval } }) => row(name, accuracy, range(interval))),
+    ...(otherApis === null
+      ? []
+      : [
+          row(
+            "other, made-up APIs",
+            otherApis.tuned,
+            `before ${percent(otherApis.base)}, ${otherApis.tasks} tasks`,
+          ),
+        ]),
+    "",
+    `  agent    ${relative(".", join(dir, "agent")) || "."}`,
+    `  report   ${relative(".", join(dir, "report.html"))}`,
+    `  time     ${clock(milliseconds)}`,
+    "",
+    `Next: specdojo eval ${dir} --tasks YOUR_TASKS.jsonl, or in TypeScript: await loadAgent(${JSON.stringify(dir)})`,
+    "",
+  ];
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,104 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { createAgent } from "../agent/agent.js";
+import { loadAgent } from "../agent/load.js";
+import { SpecdojoError } from "../util/errors.js";
+import { evaluateModels } from "./evaluate.js";
+import { writeHeldOut } from "./heldout.js";
+import type { LocalModels } from "./local.js";
+import type { Evaluation } from "./schema.js";
+import { loadTasks } from "./tasks.js";
+
+export interface EvaluateFolderOptions {
+  /** An exported agent's folder. */
+  dir: string;
+  models: Pick<LocalModels, "open">;
+  /** A task file; without one, held-out tasks are written. */
+  tasks?: string | undefined;
+  /** Number of held-out tasks. */
+  count: number;
+  seed: number | string;
+  /** The model before training: a folder or a name; `none` for no comparison; default: what the agent says. */
+  base?: string | undefined;
+  /** JSON Lines with the `question`s that were trained on. */
+  trained?: string | undefined;
+  /** What a person should know, e.g. that the base model was not found. */
+  onNote?: (note: string) => void;
+}
+
+const trainedLine = z.object({ question: z.string() });
+
+async function readTrained(path: string): Promise<string[]> {
+  const problem = (message: string, cause?: unknown) =>
+    new SpecdojoError("trained-invalid", message, {
+      place: path,
+      remedy: 'Give a JSON Lines file whose lines have a "question".',
+      cause,
+    });
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw problem(`cannot read ${path}`, cause);
+  });
+  return text.split("\n").flatMap((line, i) => {
+    if (line.trim() === "") return [];
+    try {
+      return [trainedLine.parse(JSON.parse(line)).question];
+    } catch (cause) {
+      throw problem(`${path}:${i + 1}: not an object with a question`, cause);
+    }
+  });
+}
+
+/**
+ * Evaluates an exported agent on a user's tasks or, without any, on held-out ones, beside the model it was trained from.
+ * Where the agent only names its base model and that is not on this machine, there is no comparison, and a note says so.
+ */
+export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Evaluation> {
+  const { dir, models } = options;
+  const note = options.onNote ?? (() => undefined);
+  const trained = options.trained === undefined ? undefined : await readTrained(options.trained);
+  const tunedModel = await models.open(dir);
+  const tuned = await loadAgent(dir, { solver: tunedModel.solver });
+  const { menu, manifest } = tuned;
+  const tasks =
+    options.tasks === undefined
+      ? writeHeldOut(menu, { count: options.count, seed: options.seed })
+      : await loadTasks(options.tasks, menu);
+  if (tasks.length === 0)
+    throw new SpecdojoError("tasks-empty", "No task can be written for this document.", {
+      place: dir,
+      remedy: "Write tasks of your own and give them with --tasks.",
+    });
+  const named = manifest?.baseModel.name;
+  const base = options.base ?? named;
+  const baseModel =
+    base === undefined || base === "none"
+      ? undefined
+      : await models.open(base).catch((error: unknown) => {
+          if (options.base !== undefined || !SpecdojoError.isInstance(error)) throw error;
+          note(
+            `The base model ${JSON.stringify(base)} cannot be opened (${error.message}); there is no comparison. Name it with --base.`,
+          );
+          return undefined;
+        });
+  return await evaluateModels({
+    tasks,
+    menu,
+    models: {
+      tuned,
+      ...(baseModel === undefined
+        ? {}
+        : {
+            base: createAgent({
+              menu,
+              solver: baseModel.solver,
+              style: baseModel.style,
+              maxTokens: baseModel.maxTokens,
+              ...(manifest === null ? {} : { maxTools: manifest.menu.maxTools }),
+            }),
+          }),
+    },
+    origin: options.tasks === undefined ? "held-out" : "user",
+    seed: options.seed,
+    ...(trained === undefined ? {} : { trained }),
+  });
+}

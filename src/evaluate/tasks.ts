@@ -1,0 +1,152 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import type { Tool, ToolMenu } from "../openapi/types.js";
+import type { ToolCall } from "../task/types.js";
+import { SpecdojoError } from "../util/errors.js";
+import type { JsonObject, JsonValue } from "../util/json.js";
+
+const jsonValue: z.ZodType<JsonValue> = z.json();
+
+const goldCallSchema = z
+  .object({
+    name: z.string().min(1).nullable().optional(),
+    method: z.string().optional(),
+    path: z.string().optional(),
+    arguments: z.record(z.string(), jsonValue).optional(),
+  })
+  .refine((call) => typeof call.name === "string" || (call.method !== undefined && call.path !== undefined), {
+    message: "needs `name` (an operationId), or `method` and `path`",
+  });
+
+/** One line of a task file; see `docs/evaluation.md`. */
+export const evaluationTaskSchema = z.object({
+  id: z.string().min(1).optional(),
+  question: z.string().trim().min(1),
+  gold: z.array(goldCallSchema),
+  args_known: z.boolean().optional(),
+  source: z.string().optional(),
+});
+
+/** A task whose operations were found in the menu: `gold` has the menu's tool names. */
+export interface ResolvedTask {
+  id: string;
+  question: string;
+  gold: ToolCall[];
+  argsKnown: boolean;
+  /** Who wrote it, as the file says. */
+  source: string | undefined;
+}
+
+const maxProblems = 10;
+
+/** Paths are compared without the names of their parameters and without a trailing slash. */
+function pathShape(path: string): string {
+  return path.replace(/\{[^}]*\}/g, "{}").replace(/(.)\/$/, "$1");
+}
+
+function findTool(menu: ToolMenu, call: z.infer<typeof goldCallSchema>): Tool | undefined {
+  const byName =
+    typeof call.name === "string"
+      ? (menu.tools.find((tool) => tool.operationId === call.name) ??
+        menu.tools.find((tool) => tool.name === call.name))
+      : undefined;
+  if (byName !== undefined || call.method === undefined || call.path === undefined) return byName;
+  const method = call.method.toLowerCase();
+  const path = call.path;
+  const candidates = menu.tools.filter((tool) => tool.method === method);
+  return (
+    candidates.find((tool) => tool.path === path) ??
+    candidates.find((tool) => pathShape(tool.path) === pathShape(path))
+  );
+}
+
+function callLabel(call: z.infer<typeof goldCallSchema>): string {
+  return call.name ?? `${call.method} ${call.path}`;
+}
+
+/**
+ * Reads tasks (JSON Lines) and finds their operations in the menu, by operationId, tool name, or method and path.
+ * Throws `tasks-invalid`, which names file, line and remedy of up to ten problems, when a line cannot be used.
+ */
+export function parseTasks(text: string, place: string, menu: ToolMenu): ResolvedTask[] {
+  const problems: string[] = [];
+  const tasks: ResolvedTask[] = [];
+  const seen = new Map<string, number>();
+  for (const [index, line] of text
+    .replace(/^\uFEFF/, "")
+    .split(/\r?\n/)
+    .entries()) {
+    if (line.trim() === "") continue;
+    const at = `${place}:${index + 1}`;
+    const task = readLine(line, at, problems);
+    if (task === undefined) continue;
+    const id = task.id ?? `line-${index + 1}`;
+    const first = seen.get(id);
+    if (first !== undefined) problems.push(`${at}: the id ${JSON.stringify(id)} was used in line ${first}`);
+    seen.set(id, index + 1);
+    const gold: ToolCall[] = [];
+    for (const call of task.gold) {
+      const tool = findTool(menu, call);
+      if (tool === undefined) {
+        problems.push(`${at}: the document has no operation ${JSON.stringify(callLabel(call))}`);
+        continue;
+      }
+      gold.push({ name: tool.name, arguments: (call.arguments ?? {}) as JsonObject });
+    }
+    tasks.push({
+      id,
+      question: task.question,
+      gold,
+      argsKnown: task.args_known ?? true,
+      source: task.source,
+    });
+  }
+  if (problems.length > 0) {
+    const more = problems.length > maxProblems ? `\nand ${problems.length - maxProblems} more` : "";
+    throw new SpecdojoError("tasks-invalid", `${problems.slice(0, maxProblems).join("\n")}${more}`, {
+      place,
+      remedy:
+        'Write one task per line as {"id", "question", "gold": [{"name", "arguments"}]}, where name is an operationId of the document (or give "method" and "path").',
+    });
+  }
+  if (tasks.length === 0)
+    throw new SpecdojoError("tasks-empty", `${place} has no tasks`, {
+      place,
+      remedy: "Write at least one task; some 30 or more make the intervals useful.",
+    });
+  return tasks;
+}
+
+function readLine(
+  line: string,
+  at: string,
+  problems: string[],
+): z.infer<typeof evaluationTaskSchema> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    problems.push(`${at}: not JSON (${error instanceof Error ? error.message : String(error)})`);
+    return undefined;
+  }
+  const parsed = evaluationTaskSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues)
+    problems.push(`${at}: /${issue.path.map(String).join("/")}: ${issue.message}`);
+  return undefined;
+}
+
+/** Reads a task file; throws `tasks-unreadable` when there is none, otherwise as `parseTasks`. */
+export async function loadTasks(path: string, menu: ToolMenu): Promise<ResolvedTask[]> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    throw new SpecdojoError("tasks-unreadable", `cannot read the task file ${path}`, {
+      place: path,
+      remedy: "Check the path given with --tasks.",
+      cause,
+    });
+  }
+  return parseTasks(text, path, menu);
+}
