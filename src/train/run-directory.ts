@@ -1,0 +1,176 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { SpecdojoError } from "../util/errors.js";
+import { appendLines, cutTo, sizeOf, writeAtomic, writeProblem } from "../util/files.js";
+import type { JsonValue } from "../util/json.js";
+import { type RunConfig, runConfigSchema } from "./config.js";
+
+export const phases = ["generator", "candidates", "solver", "measure", "baseline", "export", "done"] as const;
+
+const manifestSchema = z.object({
+  format: z.literal("specdojo-run-1"),
+  specdojo: z.string(),
+  createdAt: z.iso.datetime(),
+  config: runConfigSchema,
+  document: z.object({ title: z.string(), version: z.string(), sha256: z.string() }),
+  /** The next step to do; all before it is finished and saved. `iteration` counts from 0. */
+  position: z.object({
+    iteration: z.int().nonnegative(),
+    phase: z.enum(phases),
+    step: z.int().nonnegative(),
+  }),
+  /** Where training goes on: paths of the backend. */
+  checkpoints: z.object({
+    generator: z.string().optional(),
+    solver: z.string().optional(),
+    baseline: z.string().optional(),
+  }),
+  /** The frozen Solver that iteration i plays against; entry 0 is null, the base model. */
+  opponents: z.array(z.string().nullable()),
+  /** Sizes of the files that are appended to, in bytes, at the last finished step. */
+  sizes: z.record(z.string(), z.int().nonnegative()),
+  /** Seconds of work so far, over all starts. */
+  seconds: z.number().nonnegative(),
+});
+export type RunManifest = z.infer<typeof manifestSchema>;
+export type RunPosition = RunManifest["position"];
+
+/** Files that grow line by line: numbers of each step, tasks with what the Solver wrote, what the Generator wrote. */
+const appended = ["metrics.jsonl", "rollouts.jsonl", "generator.jsonl"] as const;
+
+/**
+ * A run's folder. `run.json` is the one truth of how far it is, written as a whole after each finished step; what a
+ * killed step left in other files is cut off when the run is opened again.
+ */
+export class RunDirectory {
+  readonly dir: string;
+  #manifest: RunManifest;
+  #since: number;
+  readonly #now: () => number;
+
+  private constructor(dir: string, manifest: RunManifest, now: () => number) {
+    this.dir = dir;
+    this.#manifest = manifest;
+    this.#now = now;
+    this.#since = now();
+  }
+
+  get manifest(): Readonly<RunManifest> {
+    return this.#manifest;
+  }
+
+  get config(): RunConfig {
+    return this.#manifest.config;
+  }
+
+  path(...parts: string[]): string {
+    return join(this.dir, ...parts);
+  }
+
+  /** @throws SpecdojoError `run-exists` when the folder holds anything. */
+  static async create(options: {
+    dir: string;
+    config: RunConfig;
+    /** The OpenAPI document as JSON; kept so that a run can be resumed and exported without the original. */
+    document: JsonValue;
+    title: string;
+    version: string;
+    specdojo: string;
+    now: () => number;
+  }): Promise<RunDirectory> {
+    const dir = resolve(options.dir);
+    if ((await stat(join(dir, "run.json")).catch(() => undefined)) !== undefined)
+      throw new SpecdojoError("run-exists", "The folder holds a run already", {
+        place: dir,
+        remedy: `Go on with it: specdojo resume ${options.dir}, or name another folder with --out.`,
+      });
+    const text = JSON.stringify(options.document);
+    try {
+      await mkdir(dir, { recursive: true });
+    } catch (cause) {
+      throw writeProblem(cause, dir);
+    }
+    await writeAtomic(join(dir, "document.json"), text);
+    const manifest: RunManifest = {
+      format: "specdojo-run-1",
+      specdojo: options.specdojo,
+      createdAt: new Date(options.now()).toISOString(),
+      config: options.config,
+      document: {
+        title: options.title,
+        version: options.version,
+        sha256: createHash("sha256").update(text).digest("hex"),
+      },
+      position: { iteration: 0, phase: "generator", step: 0 },
+      checkpoints: {},
+      opponents: [null],
+      sizes: {},
+      seconds: 0,
+    };
+    const run = new RunDirectory(dir, manifest, options.now);
+    await run.#save();
+    return run;
+  }
+
+  /** @throws SpecdojoError `run-missing`, `run-damaged`. */
+  static async open(dir: string, now: () => number): Promise<RunDirectory> {
+    const path = join(resolve(dir), "run.json");
+    const text = await readFile(path, "utf8").catch((cause: unknown) => {
+      throw new SpecdojoError("run-missing", "The folder holds no run", {
+        place: dir,
+        remedy: "Name a folder that `specdojo bootstrap FILE --out DIR` made.",
+        cause,
+      });
+    });
+    let manifest: RunManifest;
+    try {
+      manifest = manifestSchema.parse(JSON.parse(text));
+    } catch (cause) {
+      throw new SpecdojoError("run-damaged", "The run's manifest cannot be read", {
+        place: path,
+        remedy: "Restore run.json, or start again in another folder.",
+        cause,
+      });
+    }
+    const run = new RunDirectory(resolve(dir), manifest, now);
+    for (const name of appended) await cutTo(run.path(name), manifest.sizes[name] ?? 0);
+    return run;
+  }
+
+  /** Appends lines; they count once `advance` has been called. */
+  append(name: (typeof appended)[number], values: readonly unknown[]): Promise<void> {
+    return appendLines(this.path(name), values);
+  }
+
+  /** Everything before `position` is done. */
+  async advance(
+    position: RunPosition,
+    change: Partial<Pick<RunManifest, "checkpoints" | "opponents">> = {},
+  ): Promise<void> {
+    const sizes: Record<string, number> = {};
+    for (const name of appended) sizes[name] = await sizeOf(this.path(name));
+    const now = this.#now();
+    const next = {
+      ...this.#manifest,
+      ...change,
+      position,
+      sizes,
+      seconds: this.#manifest.seconds + (now - this.#since) / 1000,
+    };
+    const before = this.#manifest;
+    this.#manifest = next;
+    try {
+      await this.#save();
+    } catch (error) {
+      this.#manifest = before;
+      throw error;
+    }
+    this.#since = now;
+  }
+
+  #save(): Promise<void> {
+    return writeAtomic(this.path("run.json"), `${JSON.stringify(this.#manifest, undefined, 2)}\n`);
+  }
+}
