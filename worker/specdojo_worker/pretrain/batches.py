@@ -1,0 +1,100 @@
+"""Tokenized batches of rows: one menu and lanes of packed branches, in fixed shapes so that compiled code is reused."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from .corpus import Branch, rows
+
+LANES, LENGTH = 5, 160
+TRAINED = 0.55  # share of lane positions that may be trained; what is over is dropped
+
+
+@dataclass(frozen=True)
+class Bucket:
+    menu: int  # tokens of the longest menu
+    sizes: tuple[int, int]  # operations
+    rows: int
+    weight: float
+
+
+BUCKETS = [Bucket(160, (1, 6), 5, 0.3), Bucket(352, (4, 14), 3, 0.4), Bucket(704, (12, 30), 2, 0.3)]
+EARLY = [0.75, 0.2, 0.05]  # weights while copying is not learned yet: small menus teach it soonest
+
+
+@dataclass
+class Batch:
+    menu: Tensor
+    menu_length: Tensor
+    lanes: Tensor
+    positions: Tensor
+    segments: Tensor
+    where: Tensor
+    targets: Tensor
+    kinds: list[tuple[str, int, int]]  # branch kind and its range in `where`
+    tokens: int  # real tokens
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        return self.menu, self.menu_length, self.lanes, self.positions, self.segments, self.where, self.targets
+
+
+def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width: int) -> Batch:
+    n = len(rows_)
+    menu = torch.zeros(n, menu_width, dtype=torch.int64)
+    menu_length = torch.zeros(n, dtype=torch.int64)
+    lanes = torch.zeros(n, LANES, LENGTH, dtype=torch.int64)
+    positions = torch.zeros_like(lanes)
+    segments = torch.zeros_like(lanes)
+    where: list[int] = []
+    targets: list[int] = []
+    kinds: list[tuple[str, int, int]] = []
+    limit = int(n * LANES * LENGTH * TRAINED)
+    tokens = 0
+    for i, (text, branches) in enumerate(rows_):
+        head = tokenizer.encode("<|system|>" + text).ids
+        menu[i, : len(head)] = torch.tensor(head)
+        menu_length[i] = len(head)
+        tokens += len(head)
+        prompts = tokenizer.encode_batch([b.prompt for b in branches])
+        completions = tokenizer.encode_batch([b.completion for b in branches])
+        fill = [0] * LANES
+        for j, (b, p, c) in enumerate(zip(branches, prompts, completions, strict=True)):
+            ids = p.ids + c.ids
+            size = len(ids) - 1  # the last token is only a target
+            lane = next((k for k in range(LANES) if fill[k] + size <= LENGTH), None)
+            if lane is None or len(where) + len(c.ids) > limit:
+                continue
+            at = fill[lane]
+            fill[lane] += size
+            lanes[i, lane, at : at + size] = torch.tensor(ids[:-1])
+            positions[i, lane, at : at + size] = torch.arange(size)
+            segments[i, lane, at : at + size] = j + 1
+            base = (i * LANES + lane) * LENGTH + at + len(p.ids) - 1
+            kinds.append((b.kind, len(where), len(where) + len(c.ids)))
+            where.extend(range(base, base + len(c.ids)))
+            targets.extend(c.ids)
+            tokens += size
+    pad = limit - len(where)
+    return Batch(menu, menu_length, lanes, positions, segments, torch.tensor(where + [0] * pad), torch.tensor(targets + [-100] * pad), kinds, tokens)
+
+
+def batches(tokenizer: Tokenizer, seed: int, early: int = 0) -> Iterator[Batch]:
+    """Endless batches; the buckets are drawn by weight, the first `early` batches by the weights of `EARLY`."""
+    rng = random.Random(seed)
+    sources = [rows(seed * 1000 + i, b.sizes, 13) for i, b in enumerate(BUCKETS)]
+    for n in itertools.count():
+        i = rng.choices(range(len(BUCKETS)), EARLY if n < early else [b.weight for b in BUCKETS])[0]
+        bucket = BUCKETS[i]
+        chosen: list[tuple[str, list[Branch]]] = []
+        while len(chosen) < bucket.rows:
+            row = next(sources[i])
+            if len(tokenizer.encode(row.menu).ids) + 1 <= bucket.menu:
+                chosen.append((row.menu, row.branches))
+        yield pack(tokenizer, chosen, bucket.menu)

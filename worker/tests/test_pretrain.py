@@ -1,0 +1,118 @@
+"""The corpus is right and clean, its batches are aligned, and the exported model is the trained one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from specdojo_worker.pretrain import apis
+from specdojo_worker.pretrain import tokenizer as tok
+from specdojo_worker.pretrain.batches import LANES, LENGTH, pack
+from specdojo_worker.pretrain.corpus import rows
+from specdojo_worker.pretrain.golden import golden
+from specdojo_worker.pretrain.model import Decoder, Shape
+from specdojo_worker.pretrain.samples import SEEDS, sample
+from specdojo_worker.pretrain.train import export
+
+GOLDEN = Path(__file__).parents[2] / "test" / "fixtures" / "pretrain" / "prompts.json"
+KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
+
+
+@pytest.fixture(scope="module")
+def small() -> Tokenizer:
+    return tok.train(3, 700, menus=60)
+
+
+def test_prompts_are_those_of_the_golden_file() -> None:
+    assert golden() == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_seeds_reproduce_and_differ() -> None:
+    assert sample(5, 3, 2) == sample(5, 3, 2)
+    assert sample(SEEDS["replay"], 3, 2) != sample(SEEDS["other-apis"], 3, 2)
+
+
+def fits(value: object, schema: dict) -> bool:
+    if "enum" in schema:
+        return value in schema["enum"]
+    if not isinstance(value, KINDS[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean"):
+        return False
+    if isinstance(value, list):
+        return all(fits(x, schema["items"]) for x in value)
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        return set(value) <= set(known) and set(schema.get("required", [])) <= set(value) and all(fits(x, known[k]) for k, x in value.items())
+    return True
+
+
+def test_gold_calls_fit_their_schemas_and_are_said() -> None:
+    calls = 0
+    for row in sample(11, 150, 4):
+        tools = {t["name"]: t["parameters"] for t in row["tools"]}
+        assert len(tools) == len(row["tools"])
+        for item in row["items"]:
+            for call in item["gold"]:
+                calls += 1
+                assert fits(call["arguments"], tools[call["name"]]), (item, tools[call["name"]])
+                for value in call["arguments"].values():
+                    if isinstance(value, int) and not isinstance(value, bool):
+                        assert re.search(rf"(?<!\d){re.escape(str(value))}(?!\d)", item["question"]), item
+    assert calls > 500
+
+
+def test_no_banned_name_or_noun() -> None:
+    banned = apis.BANNED
+    for row in itertools.islice(rows(21, (4, 12), 4), 400):
+        for op in row.tools:
+            assert re.sub(r"[^a-z]", "", op.name.lower()) not in banned
+            assert not banned & set(op.noun.split())
+
+
+def test_a_batch_trains_each_completion_token_at_its_place(small: Tokenizer) -> None:
+    [row] = itertools.islice(rows(31, (2, 4), 6), 1)
+    batch = pack(small, [(row.menu, row.branches)], 400)
+    flat = batch.lanes.flatten()
+    segments = batch.segments.flatten()
+    assert len(batch.kinds) >= 3
+    seen = set()
+    for _, start, end in batch.kinds:
+        where, targets = batch.where[start:end], batch.targets[start:end]
+        text = small.decode(targets.tolist(), skip_special_tokens=False)
+        seen.add(text)
+        # The token after a trained position, in the same branch, is its target.
+        assert torch.equal(flat[where[1:]], targets[:-1])
+        assert len(set(segments[where].tolist())) == 1
+    assert seen <= {b.completion for b in row.branches}
+    assert (batch.targets[batch.kinds[-1][2] :] == -100).all()
+    assert flat.numel() == LANES * LENGTH
+
+
+def test_the_export_is_the_trained_model(small: Tokenizer, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    shape = Shape(vocab=small.get_vocab_size(), hidden=64, heads=2, kv_heads=2, head_dim=32, ff=96, layers=2)
+    model = Decoder(shape)
+    for p in model.parameters():
+        if p.dim() == 2:
+            torch.nn.init.normal_(p, std=0.1)
+    export(model, small, tmp_path)
+    other = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    [row] = itertools.islice(rows(41, (2, 3), 3), 1)
+    batch = pack(small, [(row.menu, row.branches)], 300)
+    with torch.no_grad():
+        hidden = model(batch.menu, batch.menu_length, batch.lanes, batch.positions, batch.segments)[0, 300:]
+        ours = (hidden @ model.model.embed_tokens.weight.to(hidden.dtype).T).float()
+    ids = small.encode("<|system|>" + row.menu + row.branches[0].prompt + row.branches[0].completion).ids
+    theirs = other(torch.tensor([ids])).logits[0]
+    _, start, end = batch.kinds[0]
+    places = batch.where[start:end]
+    offset = len(ids) - 1 - len(places)
+    assert (ours[places].softmax(-1) - theirs[offset : offset + len(places)].softmax(-1)).abs().max() < 0.02
+    assert AutoTokenizer.from_pretrained(tmp_path)("Find pet 12.").input_ids == small.encode("Find pet 12.").ids
