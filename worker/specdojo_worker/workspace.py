@@ -1,0 +1,365 @@
+"""What the engine thread works on: base models, policies under training, samplers, and their checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from transformers import PreTrainedModel
+
+from .checkpoints import (
+    ADAPTER_TENSORS,
+    MERGED,
+    OPTIMIZER_META,
+    OPTIMIZER_TENSORS,
+    CheckpointPath,
+    CheckpointStore,
+    parse_path,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+from .errors import ComputeError
+from .models import SMALL, TOKENIZER_FILES, BaseModels, Network, Runtime, load, lora_targets
+from .training import AdamParams, Datum, FlatWeights, Policy, token_budget
+
+log = logging.getLogger("specdojo.workspace")
+
+EPHEMERAL_KEPT = 2
+"""Ephemeral samplers kept per model; saving another one drops the oldest."""
+
+PERSISTED_KEPT = 8
+"""Sampler checkpoints kept in memory; others are read again when they are sampled."""
+
+ADAPTER_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """rank 0 trains the full weights. The adapter's output is scaled by alpha / rank."""
+
+    rank: int
+    alpha: float = 32.0
+    seed: int = 0
+    attention: bool = True
+    mlp: bool = True
+    unembed: bool = False
+
+
+@dataclass
+class _Trained:
+    base_model: str
+    lora: LoraSpec
+    policy: Policy
+    ephemeral: list[str]
+
+
+@dataclass
+class _Sampler:
+    """`release` frees what belongs to this sampler alone."""
+
+    network: Network
+    adapter: str | None
+    release: Callable[[], None]
+
+
+def _nothing() -> None:
+    return None
+
+
+class Workspace:
+    """All methods run on the engine thread."""
+
+    def __init__(self, runtime: Runtime, store: CheckpointStore) -> None:
+        self.runtime = runtime
+        self.store = store
+        self.bases = BaseModels(runtime)
+        self._models: dict[str, _Trained] = {}
+        self._ephemeral: dict[str, _Sampler] = {}
+        self._persisted: OrderedDict[str, _Sampler] = OrderedDict()
+
+    # Policies
+
+    def create_model(self, model_id: str, base_model: str, lora: LoraSpec) -> dict[str, object]:
+        if lora.rank == 0:
+            network = load(self.bases.directory(base_model), self.runtime, torch.float32)
+            named = list(network.hf.named_parameters())
+            weights = FlatWeights(named, [p.data for _, p in named], self.runtime.dtype)
+            adapter = None
+            network.check()
+            reference: Callable[[], Network] = lambda: self.bases.network(base_model)
+        else:
+            base = self.bases.network(base_model)
+            network = base.copy() if base.size < SMALL else base
+            adapter = network.add_adapter(self._lora_config(network, lora), lora.seed)
+            named = [(n, p) for n, p in network.hf.named_parameters() if f".{adapter}." in n]
+            short = [(n.replace(f".{adapter}.", "."), p) for n, p in named]
+            weights = FlatWeights(short, [p.data for _, p in named], self.runtime.dtype)
+            own = network
+            reference = lambda: own
+        policy = Policy(network, adapter, weights, reference, budget=token_budget(network))
+        self._models[model_id] = _Trained(base_model, lora, policy, [])
+        log.info("model %s: %s, %s", model_id, base_model, f"LoRA rank {lora.rank}" if lora.rank else "full weights")
+        return {"type": "create_model", "model_id": model_id}
+
+    def _lora_config(self, network: Network, lora: LoraSpec) -> LoraConfig:
+        if lora.unembed and network.hf.config.tie_word_embeddings:
+            raise ComputeError("lora_config.train_unembed: this model ties its output layer to its embeddings; send false")
+        targets = lora_targets(network.hf, attention=lora.attention, mlp=lora.mlp, unembed=lora.unembed)
+        if not targets:
+            raise ComputeError("lora_config: no linear layer is left to train; set train_attn or train_mlp")
+        return LoraConfig(
+            r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
+            base_model_name_or_path=str(network.directory),
+        )  # fmt: skip
+
+    def _model(self, model_id: str) -> _Trained:
+        model = self._models.get(model_id)
+        if model is None:
+            raise ComputeError(f"model_id: there is no model {model_id!r}; its creation failed or it was unloaded")
+        return model
+
+    def forward_backward(self, model_id: str, data: list[Datum], loss: str, options: dict[str, float], *, backward: bool) -> dict[str, object]:
+        policy = self._model(model_id).policy
+        for i, datum in enumerate(data):
+            high = max(int(datum.tokens.max()), int(datum.targets.max()))
+            if high >= policy.network.vocabulary:
+                raise ComputeError(f"data[{i}]: token id {high} is outside the vocabulary of {policy.network.vocabulary}")
+            if len(datum.tokens) > policy.network.max_context:
+                raise ComputeError(f"data[{i}].model_input: has {len(datum.tokens)} tokens and the model's context is {policy.network.max_context}")
+        outputs, metrics = policy.forward_backward(data, loss, options, backward=backward)
+        return {
+            "type": "forward_backward",
+            "loss_fn_output_type": "logprobs",
+            "loss_fn_outputs": [{"logprobs": {"data": o.tolist(), "dtype": "float32", "shape": [len(o)]}} for o in outputs],
+            "metrics": metrics,
+        }
+
+    def optim_step(self, model_id: str, adam: AdamParams) -> dict[str, object]:
+        weights = self._model(model_id).policy.weights
+        norm = weights.step(adam)
+        return {"type": "optim_step", "metrics": {"grad_norm:mean": norm, "learning_rate:mean": adam.learning_rate, "step:max": float(weights.steps)}}
+
+    def unload(self, model_id: str) -> dict[str, object]:
+        model = self._model(model_id)
+        for key in model.ephemeral:
+            self._drop_ephemeral(key)
+        del self._models[model_id]
+        if model.policy.adapter is not None:
+            model.policy.network.remove_adapter(model.policy.adapter)
+        return {"type": "unload_model", "model_id": model_id}
+
+    # Checkpoints
+
+    def save_weights(self, model_id: str, path: CheckpointPath) -> dict[str, object]:
+        """Weights in fp32 and AdamW's state. Gradients that no optim_step has used are not part of it."""
+        model = self._model(model_id)
+        weights = model.policy.weights
+        with self.store.writing(path, self._meta(model, "float32")) as draft:
+            if model.lora.rank:
+                self._write_adapter(model, draft)
+            else:
+                masters = dict(zip(weights.names, weights.masters, strict=True))
+                _write_full(model.policy.network.hf, masters, draft, "float32")
+                _copy_companions(model.policy.network.directory, draft)
+            write_tensors(draft / OPTIMIZER_TENSORS, weights.state())
+            write_json(draft / OPTIMIZER_META, {"algorithm": "adamw", "steps": weights.steps})
+        return {"type": "save_weights", "path": str(path)}
+
+    def save_for_sampler(self, model_id: str, path: CheckpointPath) -> dict[str, object]:
+        """What samples, to last: full weights in the compute dtype, or the adapter in fp32 with `merged/` beside it."""
+        model = self._model(model_id)
+        network = model.policy.network
+        dtype = str(self.runtime.dtype).removeprefix("torch.")
+        with self.store.writing(path, self._meta(model, dtype)) as draft:
+            if model.lora.rank:
+                self._write_adapter(model, draft)
+                _copy_companions(network.directory, draft)
+                merged = draft / MERGED
+                merged.mkdir()
+                _write_full(self.bases.network(model.base_model).hf, self._merged_tensors(model.base_model, self._deltas(model)), merged, dtype)
+                _copy_companions(network.directory, merged)
+            else:
+                _write_full(network.hf, dict(network.hf.named_parameters()), draft, dtype)
+                _copy_companions(network.directory, draft)
+        return {"type": "save_weights_for_sampler", "path": str(path)}
+
+    def save_ephemeral(self, model_id: str, key: str) -> dict[str, object]:
+        """Keeps a copy of the current weights under `key` until two newer ones exist."""
+        model = self._model(model_id)
+        network = model.policy.network
+        if not model.lora.rank:
+            sampler = _Sampler(network.copy().freeze(), None, _nothing)
+        elif network.size < SMALL:
+            sampler = self._merged_sampler(model.base_model, self._deltas(model))
+        else:
+            weights = model.policy.weights
+            sampler = self._adapter_sampler(model.base_model, model.lora, dict(zip(weights.names, weights.masters, strict=True)))
+        self._ephemeral[key] = sampler
+        model.ephemeral.append(key)
+        while len(model.ephemeral) > EPHEMERAL_KEPT:
+            self._drop_ephemeral(model.ephemeral.pop(0))
+        return {"type": "save_weights_for_sampler", "sampling_session_id": key}
+
+    def load_weights(self, model_id: str, path: CheckpointPath, *, optimizer: bool) -> dict[str, object]:
+        model = self._model(model_id)
+        weights = model.policy.weights
+        directory = self.store.require(path, "path")
+        meta = self.store.meta(path)
+        if meta.get("rank") != model.lora.rank:
+            raise ComputeError(f"path: {path} was saved with rank {meta.get('rank')} and the model has rank {model.lora.rank}")
+        if optimizer and path.kind != "weights":
+            raise ComputeError(f"optimizer: {path} holds no optimizer state; load it with optimizer false")
+        if model.lora.rank:
+            if meta.get("alpha") != model.lora.alpha:
+                raise ComputeError(f"path: {path} was saved with alpha {meta.get('alpha')} and the model has alpha {model.lora.alpha}")
+            tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in read_tensors(directory / ADAPTER_TENSORS).items()}
+        else:
+            saved = load(directory, self.runtime, torch.float32)
+            tensors = {name: p.data for name, p in saved.hf.named_parameters()}
+        shapes = {name: m.shape for name, m in zip(weights.names, weights.masters, strict=True)}
+        if {name: t.shape for name, t in tensors.items()} != shapes:
+            raise ComputeError(f"path: {path} holds other tensors than the model has; it was made from another base model or configuration")
+        state: dict[str, torch.Tensor] = {}
+        steps = 0
+        if optimizer:
+            state = read_tensors(directory / OPTIMIZER_TENSORS)
+            count = read_json(directory / OPTIMIZER_META).get("steps")
+            steps = count if isinstance(count, int) else 0
+            if state and set(state) != {f"{key}.{name}" for key in ("exp_avg", "exp_avg_sq") for name in shapes}:
+                raise ComputeError(f"path: the optimizer state of {path} does not fit the model")
+        with torch.no_grad():
+            for name, master in zip(weights.names, weights.masters, strict=True):
+                master.copy_(tensors[name])
+        weights.clear()
+        weights.restore(state, steps)
+        weights.publish()
+        return {"type": "load_weights", "path": str(path)}
+
+    def _meta(self, model: _Trained, dtype: str) -> dict[str, object]:
+        return {"base_model": model.base_model, "rank": model.lora.rank, "alpha": model.lora.alpha, "dtype": dtype}
+
+    def _write_adapter(self, model: _Trained, directory: Path) -> None:
+        policy = model.policy
+        if policy.network.peft is None or policy.adapter is None:
+            raise ComputeError("the model has no adapter", category="server")
+        tensors = {ADAPTER_PREFIX + n: m for n, m in zip(policy.weights.names, policy.weights.masters, strict=True)}
+        write_tensors(directory / ADAPTER_TENSORS, tensors)
+        config = policy.network.peft.peft_config[policy.adapter]
+        plain = config.to_dict()
+        plain["target_modules"] = sorted(plain["target_modules"])
+        plain["inference_mode"] = True
+        plain["base_model_name_or_path"] = model.base_model
+        write_json(directory / "adapter_config.json", plain)
+
+    # Samplers
+
+    def sampler(self, key: str) -> tuple[Network, str | None]:
+        """The network and adapter behind a key: `base:NAME`, `path:tinker://…`, or an ephemeral session's id."""
+        if key.startswith("base:"):
+            return self.bases.network(key.removeprefix("base:")), None
+        if key.startswith("path:"):
+            found = self._persisted.get(key)
+            if found is None:
+                found = self._load_sampler(parse_path(key.removeprefix("path:"), "model_path"))
+                self._persisted[key] = found
+                while len(self._persisted) > PERSISTED_KEPT:
+                    self._persisted.popitem(last=False)[1].release()
+            self._persisted.move_to_end(key)
+            return found.network, found.adapter
+        ephemeral = self._ephemeral.get(key)
+        if ephemeral is None:
+            raise ComputeError(
+                f"sampling_session_id: the weights of {key!r} are no longer kept (each model keeps its {EPHEMERAL_KEPT} newest); save for the sampler again"
+            )
+        return ephemeral.network, ephemeral.adapter
+
+    def _load_sampler(self, path: CheckpointPath) -> _Sampler:
+        directory = self.store.require(path, "model_path")
+        meta = self.store.meta(path)
+        rank, base_model, alpha = meta.get("rank"), meta.get("base_model"), meta.get("alpha")
+        if not isinstance(rank, int) or not isinstance(base_model, str) or not isinstance(alpha, int | float):
+            raise ComputeError(f"checkpoint {path} has a damaged description")
+        if rank == 0:
+            return _Sampler(load(directory, self.runtime).freeze(), None, _nothing)
+        tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in read_tensors(directory / ADAPTER_TENSORS).items()}
+        if self.bases.network(base_model).size < SMALL:
+            return self._merged_sampler(base_model, lora_deltas(tensors, alpha / rank, self.runtime.device))
+        names = [name.rpartition(".lora_A.")[0] for name in tensors if ".lora_A." in name]
+        lora = LoraSpec(
+            rank, alpha,
+            attention=any("attn" in n for n in names), mlp=any("mlp" in n for n in names), unembed=any("lm_head" in n for n in names),
+        )  # fmt: skip
+        return self._adapter_sampler(base_model, lora, tensors)
+
+    def _deltas(self, model: _Trained) -> dict[str, torch.Tensor]:
+        weights = model.policy.weights
+        return lora_deltas(dict(zip(weights.names, weights.masters, strict=True)), model.lora.alpha / model.lora.rank, self.runtime.device)
+
+    def _merged_tensors(self, base_model: str, deltas: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The base's parameters with the adapter added, in the compute dtype."""
+        tensors: dict[str, torch.Tensor] = {}
+        for name, parameter in self.bases.network(base_model).hf.named_parameters():
+            if ".lora_" in name:
+                continue
+            plain = name.replace(".base_layer.", ".")
+            delta = deltas.get(plain)
+            tensors[plain] = parameter.data if delta is None else (parameter.data.float() + delta).to(parameter.dtype)
+        missing = deltas.keys() - tensors.keys()
+        if missing:
+            raise ComputeError(f"the adapter covers {sorted(missing)[0]!r}, which the base model lacks")
+        return tensors
+
+    def _merged_sampler(self, base_model: str, deltas: dict[str, torch.Tensor]) -> _Sampler:
+        network = self.bases.network(base_model).copy()
+        tensors = self._merged_tensors(base_model, deltas)
+        for name, parameter in network.hf.named_parameters():
+            if name in deltas:
+                parameter.data = tensors[name]
+        return _Sampler(network.freeze(), None, _nothing)
+
+    def _adapter_sampler(self, base_model: str, lora: LoraSpec, tensors: dict[str, torch.Tensor]) -> _Sampler:
+        network = self.bases.network(base_model)
+        adapter = network.add_adapter(self._lora_config(network, lora), 0)
+        for name, parameter in network.hf.named_parameters():
+            if f".{adapter}." in name:
+                parameter.data = tensors[name.replace(f".{adapter}.", ".")].to(parameter.device, parameter.dtype, copy=True)
+        return _Sampler(network, adapter, lambda: network.remove_adapter(adapter))
+
+    def _drop_ephemeral(self, key: str) -> None:
+        sampler = self._ephemeral.pop(key, None)
+        if sampler is not None:
+            sampler.release()
+
+
+def lora_deltas(tensors: dict[str, torch.Tensor], scale: float, device: torch.device) -> dict[str, torch.Tensor]:
+    """scale * B A per adapted weight, fp32, keyed by the weight's name in the base model."""
+    deltas: dict[str, torch.Tensor] = {}
+    for name, a in tensors.items():
+        module, found, _ = name.partition(".lora_A.")
+        if found:
+            b = tensors[f"{module}.lora_B.weight"]
+            deltas[f"{module}.weight"] = (b.to(device).float() @ a.to(device).float()) * scale
+    return deltas
+
+
+def _write_full(hf: PreTrainedModel, tensors: dict[str, torch.Tensor], directory: Path, dtype: str) -> None:
+    """A directory that `from_pretrained` loads."""
+    config = hf.config.to_diff_dict()
+    config.update(dtype=dtype, architectures=[type(hf).__name__], model_type=hf.config.model_type)
+    config.pop("_name_or_path", None)
+    write_json(directory / "config.json", config)
+    write_tensors(directory / "model.safetensors", tensors)
+
+
+def _copy_companions(source: Path, directory: Path) -> None:
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, directory / name)
