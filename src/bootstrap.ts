@@ -39,6 +39,7 @@ import {
 } from "./task/index.js";
 import {
   loadReplay,
+  lockRun,
   paperConfig,
   type ReplayItem,
   type RunConfig,
@@ -62,8 +63,8 @@ type DeepPartial<T> = { [K in keyof T]?: T[K] extends object ? DeepPartial<T[K]>
 export interface RunOptions {
   /** An interpreter with torch >= 2.6, transformers and peft; default: an environment of our own, made on first use. */
   python?: string;
-  /** A running server of the training API, instead of a worker of our own. */
-  backend?: { baseUrl: string; apiKey?: string; kind?: Backend["kind"] };
+  /** A running server of the training API, instead of a worker of our own. A connected one stays open. */
+  backend?: { baseUrl: string; apiKey?: string; kind?: Backend["kind"] } | ConnectedBackend;
   progress?: Progress;
   /** Every line that the worker writes. */
   onLog?: (line: string) => void;
@@ -83,6 +84,8 @@ export interface BootstrapOptions extends RunOptions {
   config?: DeepPartial<Omit<RunConfig, "seed" | "model">>;
   /** Tasks that the result is measured on, as JSONL text or objects; never trained on. Default: held-out ones. */
   tasks?: string | readonly EvaluationTask[];
+  /** What errors call the tasks, such as the file that they come from. */
+  tasksFile?: string;
 }
 
 const heldOutCount = 60;
@@ -108,18 +111,20 @@ export async function bootstrapAgent<O = UntypedOperations>(
   const config = await configFor(model, options);
   // Checked before anything is written or started.
   const tasks = tasksText(options.tasks);
-  if (tasks !== undefined) parseTasks(tasks, "tasks", menu);
-  const run = await RunDirectory.create({
-    dir,
-    config,
-    document,
-    title: menu.title,
-    version: menu.version,
-    specdojo: version,
-    now: Date.now,
+  if (tasks !== undefined) parseTasks(tasks, options.tasksFile ?? "tasks", menu);
+  return alone(dir, { make: true }, async () => {
+    const run = await RunDirectory.create({
+      dir,
+      config,
+      document,
+      tasks,
+      title: menu.title,
+      version: menu.version,
+      specdojo: version,
+      now: Date.now,
+    });
+    return work<O>(run, options);
   });
-  if (tasks !== undefined) await writeAtomic(run.path("tasks.jsonl"), tasks);
-  return work<O>(run, options);
 }
 
 /** Goes on with a run that was stopped or killed, from its last finished step. A finished run is loaded. */
@@ -127,31 +132,52 @@ export async function resumeAgent<O = UntypedOperations>(
   dir: string,
   options: RunOptions = {},
 ): Promise<Agent<O>> {
-  const run = await RunDirectory.open(dir, Date.now);
-  if (run.manifest.specdojo !== version)
-    throw new SpecdojoError(
-      "run-version",
-      `The run was begun by specdojo ${run.manifest.specdojo}; this is ${version}`,
-      {
-        place: run.path("run.json"),
-        remedy: `Resume it with specdojo ${run.manifest.specdojo}, or begin a new run.`,
-      },
-    );
-  return work<O>(run, options);
+  return alone(dir, { make: false }, async () => {
+    const run = await RunDirectory.open(dir, Date.now);
+    if (run.manifest.specdojo !== version)
+      throw new SpecdojoError(
+        "run-version",
+        `The run was begun by specdojo ${run.manifest.specdojo}; this is ${version}`,
+        {
+          place: run.path("run.json"),
+          remedy: `Resume it with specdojo ${run.manifest.specdojo}, or begin a new run.`,
+        },
+      );
+    return work<O>(run, options);
+  });
 }
 
-async function configFor(model: string, { config = {}, seed = 0 }: BootstrapOptions): Promise<RunConfig> {
-  const defaults = model === bundledModel ? smallConfig : paperConfig;
-  const prompts: PromptStyle = existsSync(model)
+/** While `body` runs, no other process works on the run's folder. */
+async function alone<T>(dir: string, folder: { make: boolean }, body: () => Promise<T>): Promise<T> {
+  const release = await lockRun(dir, folder);
+  try {
+    return await body();
+  } finally {
+    await release();
+  }
+}
+
+async function configFor(named: string, { config = {}, seed = 0 }: BootstrapOptions): Promise<RunConfig> {
+  const defaults = named === bundledModel ? smallConfig : paperConfig;
+  // A run may be resumed from another folder.
+  const isFolder = named !== bundledModel && existsSync(named);
+  const model = isFolder ? resolve(named) : named;
+  const prompts: PromptStyle = isFolder
     ? { ...defaults.prompts, instructions: (await styleOf(model)).instructions }
     : defaults.prompts;
+  for (const key of ["seed", "model"])
+    if (Object.hasOwn(config, key))
+      throw new SpecdojoError("invalid-option", `The configuration cannot set ${key}`, {
+        place: `config.${key}`,
+        remedy: `Use the option of its own: ${key}.`,
+      });
   const merged = merge({ ...defaults, prompts, seed, model }, config as JsonObject);
   const parsed = runConfigSchema.safeParse(merged);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new SpecdojoError("invalid-option", `${issue?.message ?? "The configuration is not valid"}`, {
-    place: `config.${issue?.path.join(".") ?? ""}`,
-    remedy: "See `RunConfig` for the options and their ranges.",
+    place: ["config", ...(issue?.path ?? [])].join("."),
+    remedy: "docs/configuration.md has the options and their ranges.",
   });
 }
 
@@ -177,7 +203,8 @@ function tasksText(tasks: BootstrapOptions["tasks"]): string | undefined {
 
 async function work<O>(run: RunDirectory, options: RunOptions): Promise<Agent<O>> {
   const agentDir = run.path("agent");
-  if (run.manifest.position.phase !== "done") await finish(run, agentDir, options);
+  const isDone = run.manifest.position.phase === "done" && existsSync(join(agentDir, "agent.json"));
+  if (!isDone) await finish(run, agentDir, options);
   const { python, onLog, client } = options;
   return loadAgent<O>(agentDir, {
     ...(python === undefined ? {} : { python }),
@@ -195,12 +222,11 @@ async function finish(run: RunDirectory, agentDir: string, options: RunOptions):
   progress.phase("starting the worker", 1);
   let python: Promise<string> | undefined;
   const interpreter = (): Promise<string> => {
-    python ??=
-      options.python === undefined
-        ? ensureEnvironment({ onProgress: (line) => progress.line(line), signal }).then(
-            (found) => found.python,
-          )
-        : Promise.resolve(options.python);
+    python ??= ensureEnvironment({
+      onProgress: (line) => progress.line(line),
+      signal,
+      ...(options.python === undefined ? {} : { python: options.python }),
+    }).then((found) => found.python);
     return python;
   };
   const modelDir =
@@ -229,7 +255,7 @@ async function finish(run: RunDirectory, agentDir: string, options: RunOptions):
     };
     await train(context, modelDir, agentDir);
   } finally {
-    await backend.close();
+    if (backend !== options.backend) await backend.close();
   }
 }
 
@@ -239,7 +265,8 @@ async function openBackend(
   { backend, onLog }: RunOptions,
   signal: AbortSignal,
 ): Promise<ConnectedBackend> {
-  if (backend !== undefined) return connectBackend({ ...backend, signal });
+  if (backend !== undefined)
+    return "createModel" in backend ? backend : connectBackend({ ...backend, signal });
   return startWorker({
     python: await python(),
     stateDir: run.path("checkpoints"),

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
+import { stripVTControlCharacters } from "node:util";
+import { type ArgsDef, type CommandDef, defineCommand, parseArgs, renderUsage, runCommand } from "citty";
 import colors from "picocolors";
 import { benchCommand } from "./cli/bench.js";
 import { bootstrapCommand, resumeCommand } from "./cli/bootstrap.js";
@@ -42,34 +43,64 @@ async function start(argv: string[]): Promise<number> {
   const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined || argv.includes("--help") || argv.includes("-h")) {
     const usage = command === undefined ? await renderUsage(main) : await renderUsage(command, main);
-    const asked = name === undefined || name.startsWith("-") || command !== undefined;
-    (asked ? process.stdout : process.stderr).write(
-      `${asked ? "" : `Unknown command ${JSON.stringify(name)}.\n\n`}${usage}\n`,
-    );
+    const asked = name === undefined || name === "--help" || name === "-h" || command !== undefined;
+    const stream = asked ? process.stdout : process.stderr;
+    const text = `${asked ? "" : `Unknown command ${JSON.stringify(name)}.\n\n`}${usage}\n`;
+    stream.write(stream.isTTY ? text : stripVTControlCharacters(text));
     return asked ? 0 : 1;
   }
+  checkOptions(command, argv.slice(1));
+  checkPositionals(command, argv.slice(1));
   await runCommand(command, { rawArgs: argv.slice(1) });
   return Number(process.exitCode ?? 0);
 }
+
+/** citty takes any option; a misspelled one must not be passed over. */
+function checkOptions(command: CommandDef, argv: readonly string[]): void {
+  const known = Object.entries((command.args ?? {}) as ArgsDef).flatMap(([name, { type }]) =>
+    type === "positional" ? [] : [name],
+  );
+  const end = argv.indexOf("--");
+  for (const arg of end < 0 ? argv : argv.slice(0, end)) {
+    const name = /^--(?:no-)?([^=]+)/.exec(arg)?.[1];
+    if (name === undefined || known.includes(name)) continue;
+    throw new SpecdojoError("invalid-option", `There is no option --${name}`, {
+      remedy: `The options are: ${known.map((option) => `--${option}`).join(", ")}. See --help.`,
+    });
+  }
+}
+
+/** Nor one word too many. */
+function checkPositionals(command: CommandDef, argv: string[]): void {
+  const definitions = (command.args ?? {}) as ArgsDef;
+  const wanted = Object.values(definitions).filter(({ type }) => type === "positional").length;
+  const extra = parseArgs(argv, definitions)._[wanted];
+  if (extra === undefined) return;
+  throw new SpecdojoError("invalid-option", `${JSON.stringify(extra)} is one argument too many`, {
+    remedy: "Folders and files other than the first are given with options. See --help.",
+  });
+}
+
+/** What comes from a document or a file cannot move the cursor or colour the terminal. */
+const visible = (text: string): string => text.replaceAll(/(?!\n)\p{Cc}/gu, " ");
 
 function show(error: unknown): number {
   if (SpecdojoError.isInstance(error)) {
     const stopped = error.code === "stopped";
     const parts = [
-      stopped ? error.message : `${colors.red("error")} ${error.message}`,
+      stopped ? error.message : `${colors.red("error")} ${visible(error.message)}`,
       ...(error.place === undefined || error.message.includes(error.place)
         ? []
-        : [`  at      ${error.place}`]),
-      ...(error.remedy === undefined ? [] : [`  ${stopped ? "" : "remedy  "}${error.remedy}`]),
+        : [`  at      ${visible(error.place)}`]),
+      ...(error.remedy === undefined ? [] : [`  ${stopped ? "" : "remedy  "}${visible(error.remedy)}`]),
     ];
     process.stderr.write(`${parts.join("\n")}\n`);
     return stopped ? 130 : 1;
   }
   // citty's own messages about arguments are for people; anything else is a fault of ours and shows its stack.
   const usage = error instanceof Error && error.name === "CLIError";
-  process.stderr.write(
-    `${colors.red("error")} ${error instanceof Error ? (usage ? error.message : error.stack) : String(error)}\n`,
-  );
+  const text = error instanceof Error ? (usage ? error.message : error.stack) : String(error);
+  process.stderr.write(`${colors.red("error")} ${text}\n${usage ? "  remedy  See --help.\n" : ""}`);
   return 1;
 }
 

@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import type { ToolMenu } from "../openapi/index.js";
 import type { PromptStyle } from "../task/prompts.js";
 import { SpecdojoError } from "../util/errors.js";
+import { writeProblem } from "../util/files.js";
 import { isObject, type JsonObject, type JsonValue } from "../util/json.js";
 import { generateClient } from "./generate-client.js";
 import { AGENT_FORMAT, type AgentManifest, manifestSchema } from "./manifest.js";
@@ -101,7 +102,7 @@ export async function exportAgent(options: ExportOptions): Promise<AgentManifest
     return manifestSchema.parse(JSON.parse(text));
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    throw error;
+    throw writeProblem(error, target);
   }
 }
 

@@ -6,12 +6,16 @@ import { type Clock, systemClock } from "./clock.js";
 import { type Codec, jsonCodec } from "./codec.js";
 import { RemoteSampler } from "./sampling.js";
 import { RemoteTrainer, type SessionHooks } from "./training.js";
-import { Transport } from "./transport.js";
+import { connectionProblem, Transport, type TransportOptions } from "./transport.js";
 import type { Backend, LoraConfig, SamplingClient, TrainingClient } from "./types.js";
 import { anyReply, createModelReply, samplingSessionReply, sessionReply } from "./wire.js";
 
 const sdkVersion = "0.1.0";
 const heartbeatEvery = 10_000;
+/** A server that does not answer at all is mostly a wrong address, which should be said soon. In ms. */
+const openingPatience = 5_000;
+/** How long one that takes the first call may be silent, in ms. */
+const openingSilence = 20_000;
 
 export interface ConnectOptions {
   /** Address of the server, e.g. `http://127.0.0.1:8000`; `/api/v1` is added. */
@@ -26,7 +30,7 @@ export interface ConnectOptions {
   capabilities?: Partial<Capabilities>;
   /** Aborts every call, with the signal's reason as the error. */
   signal?: AbortSignal;
-  /** How long one call waits for an unreachable or failing server, in ms; default 120 000. */
+  /** How long one call waits for an unreachable or failing server, in ms; default 120 000. The first waits 5 000 at most. */
   patience?: number;
   /** Told of things that are no errors yet, such as a missed heartbeat. */
   onWarning?: (message: string) => void;
@@ -52,7 +56,7 @@ export async function connectBackend(options: ConnectOptions): Promise<Connected
   const signal =
     options.signal === undefined ? closing.signal : AbortSignal.any([options.signal, closing.signal]);
   setMaxListeners(0, signal);
-  const transport = new Transport({
+  const settings: TransportOptions = {
     baseUrl: normalizeBaseUrl(options.baseUrl),
     apiKey: options.apiKey,
     fetch: options.fetch ?? globalThis.fetch,
@@ -60,12 +64,21 @@ export async function connectBackend(options: ConnectOptions): Promise<Connected
     codec: options.codec ?? jsonCodec,
     patience: options.patience ?? 120_000,
     signal,
-  });
-  const { session_id } = await transport.post(
-    "create_session",
-    { type: "create_session", tags: ["specdojo"], user_metadata: {}, sdk_version: sdkVersion },
-    sessionReply,
-  );
+  };
+  const transport = new Transport(settings);
+  const opening = new Transport({ ...settings, patience: Math.min(settings.patience, openingPatience) });
+  const silence = AbortSignal.timeout(openingSilence);
+  const { session_id } = await opening
+    .post(
+      "create_session",
+      { type: "create_session", tags: ["specdojo"], user_metadata: {}, sdk_version: sdkVersion },
+      sessionReply,
+      AbortSignal.any([signal, silence]),
+    )
+    .catch((error: unknown) => {
+      if (signal.aborted || error !== silence.reason) throw error;
+      throw connectionProblem(settings.baseUrl, new Error(`it was silent for ${openingSilence / 1000} s`));
+    });
   return new RemoteBackend({
     kind,
     capabilities: { ...capabilityTable[profile], ...options.capabilities },

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SpecdojoError } from "../util/errors.js";
+import { takeLock } from "../util/lock.js";
 import { systemClock } from "./clock.js";
 import { runProcess } from "./process.js";
 import {
@@ -233,42 +234,16 @@ async function removeLeftovers(folder: string): Promise<void> {
       await rm(join(dirname(folder), name), { recursive: true, force: true });
 }
 
-/** Waits for a lock file that holds its owner's process id; one whose owner is gone is taken over. */
+/** Waits for the lock as long as its owner lives. */
 async function acquireLock(
   file: string,
   progress: (line: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<() => Promise<void>> {
-  for (let told = false; ; ) {
-    try {
-      const handle = await open(file, "wx");
-      await handle.writeFile(String(process.pid));
-      await handle.close();
-      return () => rm(file, { force: true });
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-    }
-    if (await isAbandoned(file)) {
-      await rm(file, { force: true });
-      continue;
-    }
+  for (let told = false; ; told = true) {
+    const taken = await takeLock(file);
+    if (typeof taken !== "number") return taken;
     if (!told) progress("Another process is making the Python environment; waiting for it.");
-    told = true;
     await systemClock.sleep(200, signal);
-  }
-}
-
-async function isAbandoned(file: string): Promise<boolean> {
-  try {
-    const text = await readFile(file, "utf8");
-    const owner = Number(text);
-    // Between creation and writing the file is empty for a moment.
-    if (text === "" || !Number.isInteger(owner) || owner <= 0)
-      return Date.now() - (await stat(file)).mtimeMs > 10_000;
-    process.kill(owner, 0);
-    return false;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    return code === "ESRCH";
   }
 }

@@ -59,8 +59,6 @@ export function runProcess(
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: options.env ?? process.env,
-      timeout: options.timeout,
-      killSignal: "SIGKILL",
     });
     const tail = new Tail();
     let stdout = "";
@@ -69,6 +67,8 @@ export function runProcess(
       child.kill("SIGKILL");
     };
     options.signal?.addEventListener("abort", stop, { once: true });
+    // Not spawn's own timeout: where there is no such program, that one keeps our process waiting until it is over.
+    const timer = options.timeout === undefined ? undefined : setTimeout(stop, options.timeout);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       stdout = (stdout + text).slice(-1_000_000);
     });
@@ -82,6 +82,7 @@ export function runProcess(
       tail.add(error.message);
     });
     child.on("close", (code) => {
+      clearTimeout(timer);
       options.signal?.removeEventListener("abort", stop);
       if (options.signal?.aborted) reject(options.signal.reason);
       else resolve({ code: missing ? null : code, missing, stdout, tail: tail.toString() });

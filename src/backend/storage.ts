@@ -15,6 +15,13 @@ export function storageProblem(error: unknown, place: string): SpecdojoError | u
       remedy: "Choose another folder, or change its permissions.",
       cause: error,
     });
+  // Making a folder on a read-only disk fails with ENOENT in Node.
+  if (code === "ENOENT")
+    return new SpecdojoError("not-writable", "The folder cannot be made; the disk may be read-only.", {
+      place,
+      remedy: "Choose another folder.",
+      cause: error,
+    });
   if (code === "ENOTDIR" || code === "EEXIST")
     return new SpecdojoError("not-writable", "A file stands where a folder is needed.", {
       place,

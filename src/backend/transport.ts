@@ -237,6 +237,11 @@ export class Transport {
     if (reply.status >= 300) throw problemOf(path, reply, this.#options.baseUrl);
     const failed = failedReply.safeParse(reply.body);
     if (!failed.success) return reply.body;
+    if (/No space left on device|os error 28|Disk quota exceeded/i.test(failed.data.error))
+      throw new SpecdojoError("disk-full", `The server could not do ${path}: ${clip(failed.data.error)}`, {
+        place: this.#options.baseUrl,
+        remedy: "Free some space where it keeps checkpoints; nothing that was finished is lost.",
+      });
     const ours = failed.data.category === "user";
     throw new SpecdojoError(
       ours ? "backend-rejected" : "backend-failed",

@@ -55,6 +55,8 @@ const readyLine = z.object({
 export const packagedWorkerDir = (): string => fileURLToPath(new URL("../../worker", import.meta.url));
 
 const termGrace = 5_000;
+/** Whoever has aborted waits for nothing; checkpoints are written so that a kill damages none. */
+const abortGrace = 1_500;
 
 /**
  * Starts the Python worker on a free loopback port and opens a session with it. Throws `SpecdojoError` with code
@@ -130,6 +132,7 @@ class WorkerProcess {
   readonly #death = new AbortController();
   readonly #exited: Promise<void>;
   readonly #onExit = (): void => this.#kill("SIGKILL");
+  readonly #signal: AbortSignal | undefined;
   #ending: Promise<void> | undefined;
   #hasExited = false;
   #onStdout: (line: string) => void;
@@ -143,6 +146,7 @@ class WorkerProcess {
   ) {
     const workerDir = options.workerDir ?? packagedWorkerDir();
     this.#onStdout = log;
+    this.#signal = options.signal;
     this.#child = spawn(
       python,
       [
@@ -178,7 +182,7 @@ class WorkerProcess {
     if (stdout !== null) readLines(stdout, (line) => this.#onStdout(line));
     if (stderr !== null)
       readLines(stderr, (line) => {
-        this.#tail.add(line);
+        if (!isNoise(line)) this.#tail.add(line);
         log(line);
       });
     process.on("exit", this.#onExit);
@@ -270,8 +274,10 @@ class WorkerProcess {
   end(): Promise<void> {
     this.#ending ??= (async () => {
       if (!this.#hasExited) {
+        // Waited for, although `unref` let our process end without it.
+        this.#child.ref();
         this.#kill("SIGTERM");
-        const timer = setTimeout(() => this.#kill("SIGKILL"), termGrace);
+        const timer = setTimeout(() => this.#kill("SIGKILL"), this.#signal?.aborted ? abortGrace : termGrace);
         await this.#exited;
         clearTimeout(timer);
       }
@@ -299,10 +305,13 @@ function died(how: string, tail: string, stateDir: string): SpecdojoError {
     remedy: /ModuleNotFoundError|ImportError/.test(tail)
       ? "Python lacks a package; run `specdojo doctor`."
       : killed || /MemoryError|out of memory|not enough memory/i.test(tail)
-        ? "It may have run out of memory: use smaller batches or a smaller model, then `specdojo resume`."
-        : "Read the log above, then `specdojo resume`.",
+        ? "It may have run out of memory: use smaller batches or a smaller model, then resume the run."
+        : "Read the log above, then resume the run.",
   });
 }
+
+/** Progress bars, notes and warnings say nothing about why a process died. */
+const isNoise = (line: string): boolean => /\d%\|| INFO |Warning: |^\s*warnings\.warn\(/.test(line);
 
 const quote = (tail: string): string => (tail === "" ? " It wrote no error." : ` Its last lines:\n${tail}`);
 

@@ -6,6 +6,7 @@ import type { Agent } from "../agent/index.js";
 import { bootstrapAgent, type RunOptions, resumeAgent } from "../bootstrap.js";
 import { type Evaluation, evaluationSchema } from "../evaluate/index.js";
 import { SpecdojoError } from "../util/errors.js";
+import { isObject } from "../util/json.js";
 import { clock, plainProgress, type ShownProgress, terminalProgress } from "./progress.js";
 
 const shared = {
@@ -57,7 +58,7 @@ export const bootstrapCommand = defineCommand({
         ? undefined
         : parseConfig(await readInput(args.config, "--config"), args.config);
     const seed = Number(args.seed);
-    if (!Number.isInteger(seed) || seed < 0)
+    if (!/^\d+$/.test(args.seed) || !Number.isSafeInteger(seed))
       throw new SpecdojoError("invalid-option", `${JSON.stringify(args.seed)} is not a seed`, {
         place: "--seed",
         remedy: "Give a whole number of 0 or more.",
@@ -69,7 +70,7 @@ export const bootstrapCommand = defineCommand({
         seed,
         model: args.model,
         ...(config === undefined ? {} : { config }),
-        ...(tasks === undefined ? {} : { tasks }),
+        ...(tasks === undefined || args.tasks === undefined ? {} : { tasks, tasksFile: args.tasks }),
       }),
     );
   },
@@ -93,15 +94,17 @@ async function readInput(path: string, option: string): Promise<string> {
 }
 
 function parseConfig(text: string, place: string): Record<string, never> {
+  const wrong = (message: string, cause?: unknown): SpecdojoError =>
+    new SpecdojoError("invalid-option", message, { place, remedy: "Mend the file.", cause });
+  let value: unknown;
   try {
-    return JSON.parse(text) as Record<string, never>;
+    value = JSON.parse(text);
   } catch (cause) {
-    throw new SpecdojoError("invalid-option", "The configuration is not JSON", {
-      place,
-      remedy: "Mend the file.",
-      cause,
-    });
+    throw wrong("The configuration is not JSON", cause);
   }
+  if (!isObject(value)) throw wrong("The configuration is not a JSON object");
+  // Its contents are checked with the configuration as a whole.
+  return value as Record<string, never>;
 }
 
 /** Runs with progress on stderr, stops cleanly on Ctrl-C, and says at the end what came of it. */
@@ -113,14 +116,20 @@ async function watched(
   const stop = new AbortController();
   const begun = Date.now();
   const progress: ShownProgress = process.stderr.isTTY
-    ? terminalProgress(Date.now)
+    ? terminalProgress(process.stderr, Date.now)
     : plainProgress((line) => process.stderr.write(`${line}\n`), Date.now);
   const onSignal = (): void => stop.abort(new Stopped(dir));
+  // The second Ctrl-C ends this process at once; the worker then ends by itself.
   process.once("SIGINT", onSignal);
   process.once("SIGTERM", onSignal);
+  let atWork = false;
+  const phase = (name: string, total: number): void => {
+    atWork = true;
+    progress.phase(name, total);
+  };
   try {
     const agent = await start({
-      progress,
+      progress: { ...progress, phase },
       signal: stop.signal,
       ...(args.python === undefined ? {} : { python: args.python }),
       ...(args.verbose ? { onLog: (line: string) => process.stderr.write(`${line}\n`) } : {}),
@@ -133,7 +142,8 @@ async function watched(
     else process.stdout.write(summary(dir, evaluation, Date.now() - begun));
   } catch (error) {
     progress.end();
-    throw stop.signal.aborted ? stop.signal.reason : error;
+    if (stop.signal.aborted) throw stop.signal.reason;
+    throw atWork ? withResume(error, dir) : error;
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
@@ -160,6 +170,18 @@ export class Stopped extends SpecdojoError {
   }
 }
 
+/** Says how to go on once the cause of an error is mended. */
+function withResume(error: unknown, dir: string): unknown {
+  if (!SpecdojoError.isInstance(error)) return error;
+  const { code, message, place, remedy } = error;
+  const resume = `Go on with: specdojo resume ${dir}`;
+  return new SpecdojoError(code, message, {
+    ...(place === undefined ? {} : { place }),
+    remedy: remedy === undefined ? resume : `${remedy}\n          ${resume}`,
+    cause: error,
+  });
+}
+
 const percent = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 
 function summary(
@@ -169,7 +191,7 @@ function summary(
 ): string {
   const { base, tuned, difference } = overall;
   const row = (name: string, share: number | null, note: string): string =>
-    `  ${name.padEnd(34)}${percent(share).padStart(8)}   ${note}`;
+    `  ${name.padEnd(38)}${percent(share).padStart(8)}   ${note}`;
   const range = ({ low, high }: { low: number; high: number }): string =>
     `95 % interval ${percent(low)} to ${percent(high)}`;
   const origin =
@@ -203,7 +225,7 @@ function summary(
     `  report   ${relative(".", join(dir, "report.html"))}`,
     `  time     ${clock(milliseconds)}`,
     "",
-    `Next: specdojo eval ${dir} --tasks YOUR_TASKS.jsonl, or in TypeScript: await loadAgent(${JSON.stringify(dir)})`,
+    `Next: specdojo eval ${dir} --tasks YOUR_TASKS.jsonl, or in TypeScript: await loadAgent(${JSON.stringify(join(dir, "agent"))})`,
     "",
   ];
   return `${lines.join("\n")}\n`;

@@ -1,4 +1,7 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { defineCommand } from "citty";
+import { agentFolder } from "../agent/index.js";
 import { evaluateFolder } from "../evaluate/folder.js";
 import { startLocalModels } from "../evaluate/local.js";
 import { evaluationText } from "../evaluate/text.js";
@@ -11,7 +14,11 @@ export const evalCommand = defineCommand({
     description: "Evaluate an exported agent on your tasks, beside the model it was trained from",
   },
   args: {
-    dir: { type: "positional", description: "Folder of the exported agent", required: true },
+    dir: {
+      type: "positional",
+      description: "Folder of a finished run, or of an exported agent",
+      required: true,
+    },
     tasks: { type: "string", description: "Your tasks, JSON Lines; without it, held-out tasks are written" },
     count: { type: "string", description: "Number of held-out tasks", default: "60" },
     seed: { type: "string", description: "Seed of the held-out tasks and the intervals", default: "0" },
@@ -26,6 +33,12 @@ export const evalCommand = defineCommand({
       throw new SpecdojoError("invalid-option", `${JSON.stringify(args.count)} is not a number of tasks.`, {
         place: "--count",
         remedy: "Give a whole number above 0.",
+      });
+    // Said before the worker's environment is made.
+    if (!existsSync(join(agentFolder(args.dir), "agent.json")))
+      throw new SpecdojoError("agent-missing", "There is no exported agent here.", {
+        place: args.dir,
+        remedy: "Name the folder of a finished run, or of an exported agent.",
       });
     const models = await startLocalModels({
       python: args.python,

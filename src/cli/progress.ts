@@ -1,4 +1,3 @@
-import { progress as clackProgress } from "@clack/prompts";
 import colors from "picocolors";
 import type { Progress } from "../util/progress.js";
 
@@ -30,46 +29,61 @@ export function plainProgress(write: (line: string) => void, now: () => number):
   };
 }
 
-/** One bar per phase with its rate and the time left. */
-export function terminalProgress(now: () => number): ShownProgress {
-  let bar: ReturnType<typeof clackProgress> | undefined;
-  let name = "";
-  let total = 1;
-  let at = 0;
-  let begun = now();
-  let lastNote = "";
-  const end = (): void => {
-    bar?.stop(
-      `${name} ${colors.dim(clock(now() - begun))}${lastNote === "" ? "" : colors.dim(`  ${lastNote}`)}`,
+export interface Terminal {
+  write(text: string): unknown;
+  columns?: number;
+}
+
+const barWidth = 20;
+const clearLine = "\r\u001b[2K";
+
+/**
+ * One bar per phase with its rate and the time left; a finished phase stays as a line. It only writes: the keyboard is
+ * left alone, so that Ctrl-C remains a signal.
+ */
+export function terminalProgress(terminal: Terminal, now: () => number): ShownProgress {
+  let phase: { name: string; total: number; done: number; note: string; begun: number } | undefined;
+  const draw = (): void => {
+    if (phase === undefined) return;
+    const { name, total, done, note, begun } = phase;
+    const seconds = (now() - begun) / 1000;
+    // A few large units tell nothing about the time left.
+    const rate = done > 0 && seconds > 0 && total > 4 ? done / seconds : 0;
+    const details = [
+      `${done}/${total}`,
+      clock(seconds * 1000),
+      ...(rate > 0 ? [`${rate.toFixed(1)}/s`, `${clock((1000 * (total - done)) / rate)} left`] : []),
+      note,
+    ].filter((part) => part !== "");
+    const filled = Math.round((barWidth * Math.min(done, total)) / total);
+    const room = Math.max(0, (terminal.columns || 80) - barWidth - 2);
+    const title = name.slice(0, room);
+    const rest = `  ${details.join("  ")}`.slice(0, room - title.length);
+    terminal.write(
+      `${clearLine}${colors.cyan("━".repeat(filled))}${colors.dim("─".repeat(barWidth - filled))} ${title}${colors.dim(rest)}`,
     );
-    bar = undefined;
+  };
+  const end = (): void => {
+    if (phase === undefined) return;
+    const { name, total, done, note, begun } = phase;
+    const details = [`${done}/${total}`, clock(now() - begun), note].filter((part) => part !== "");
+    terminal.write(`${clearLine}${name}  ${colors.dim(details.join("  "))}\n`);
+    phase = undefined;
   };
   return {
-    phase(phase, units) {
+    phase(name, units) {
       end();
-      [name, total, at, begun, lastNote] = [phase, Math.max(1, units), 0, now(), ""];
-      bar = clackProgress({ max: total, style: "heavy", output: process.stderr });
-      bar.start(name);
+      phase = { name, total: Math.max(1, units), done: 0, note: "", begun: now() };
+      draw();
     },
     update(done, note) {
-      const seconds = (now() - begun) / 1000;
-      const left = done > 0 ? ((total - done) * seconds) / done : Number.NaN;
-      const rate = seconds > 0 && done > 0 ? `${(done / seconds).toFixed(1)}/s` : "";
-      const parts = [
-        `${done}/${total}`,
-        rate,
-        Number.isFinite(left) ? `${clock(left * 1000)} left` : "",
-        note ?? lastNote,
-      ];
-      if (note !== undefined) lastNote = note;
-      bar?.advance(
-        Math.max(0, done - at),
-        `${name}  ${colors.dim(parts.filter((part) => part !== "").join("  "))}`,
-      );
-      at = done;
+      if (phase === undefined) return;
+      phase = { ...phase, done, note: note ?? phase.note };
+      draw();
     },
     line(text) {
-      bar?.message(`${name}  ${colors.dim(text.slice(0, 100))}`);
+      terminal.write(`${phase === undefined ? "" : clearLine}${text}\n`);
+      draw();
     },
     end,
   };

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { createAgent } from "../agent/agent.js";
-import { loadAgent } from "../agent/load.js";
+import { agentFolder, loadAgent } from "../agent/load.js";
 import { SpecdojoError } from "../util/errors.js";
 import { evaluateModels } from "./evaluate.js";
 import { writeHeldOut } from "./heldout.js";
@@ -53,7 +53,8 @@ async function readTrained(path: string): Promise<string[]> {
  * Where the agent only names its base model and that is not on this machine, there is no comparison, and a note says so.
  */
 export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Evaluation> {
-  const { dir, models } = options;
+  const { models } = options;
+  const dir = agentFolder(options.dir);
   const note = options.onNote ?? (() => undefined);
   const trained = options.trained === undefined ? undefined : await readTrained(options.trained);
   const tunedModel = await models.open(dir);

@@ -11,7 +11,7 @@ import { own } from "./pointer.js";
 import { References } from "./references.js";
 import { responsesOf } from "./responses.js";
 import { SchemaConverter } from "./schema.js";
-import { plainDescription } from "./text.js";
+import { plainDescription, plainLine } from "./text.js";
 import type { BodyBinding, Diagnostic, Tool, ToolMenu } from "./types.js";
 
 /**
@@ -63,8 +63,9 @@ export function buildToolMenu(loaded: LoadedDocument): ToolMenu {
   const title = own(info, "title");
   const documentVersion = own(info, "version");
   return {
-    title: typeof title === "string" ? title.replaceAll(/\s+/g, " ").trim() : "",
-    version: documentVersion === undefined || documentVersion === null ? "" : String(documentVersion),
+    title: typeof title === "string" ? plainLine(title) : "",
+    version:
+      documentVersion === undefined || documentVersion === null ? "" : plainLine(String(documentVersion)),
     tools,
     domains: domainsOf(document, tools),
     securitySchemes: securitySchemesOf(document, version, references),

@@ -25,8 +25,17 @@ function plainText(text: string): string {
     .replaceAll("&quot;", '"')
     .replaceAll("&nbsp;", " ")
     .replaceAll("&amp;", "&")
+    .replaceAll(unprintable, " ")
     .replaceAll(/\s+/g, " ")
     .trim();
+}
+
+/** Control characters, and those that turn the direction of writing: a terminal or a prompt must not obey a document. */
+const unprintable = /[\p{Cc}\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu;
+
+/** One printable line, markup left as it is. */
+export function plainLine(text: string): string {
+  return text.replaceAll(unprintable, " ").replaceAll(/\s+/g, " ").trim();
 }
 
 function cut(text: string): string {

@@ -79,8 +79,8 @@ export async function trainGeneratorStep(
     ),
   );
 
-  const data = rollouts.flatMap((group, index) => {
-    const own = rewards.slice(index * groupSize, index * groupSize + group.samples.length);
+  const data = rollouts.flatMap((group) => {
+    const own = rewards.filter((_, index) => written[index]?.group === group);
     const advantages = groupAdvantages(
       own.map(({ value }) => value),
       config.divideByDeviation,
@@ -97,7 +97,7 @@ export async function trainGeneratorStep(
     metrics: {
       reward: mean(rewards.map(({ value }) => value)),
       ...meanParts(rewards),
-      valid: valid.length / written.length,
+      valid: valid.length / Math.max(1, written.length),
       pass_rate: mean(passRates),
       zero_variance_groups: 1 - data.length / Math.max(1, written.length),
       ...training,

@@ -3,5 +3,5 @@ export type { RunContext } from "./context.js";
 export { groupAdvantages, likelihoodDatum, policyDatum, type WeightedCompletion } from "./grpo.js";
 export { readCandidates, readTasks } from "./records.js";
 export { loadReplay, type ReplayItem } from "./replay.js";
-export { RunDirectory, type RunManifest, type RunPosition } from "./run-directory.js";
+export { lockRun, RunDirectory, type RunManifest, type RunPosition } from "./run-directory.js";
 export { batchOf, type SelfPlayHooks, selfPlay, supervisedBaseline } from "./self-play.js";

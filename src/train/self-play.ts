@@ -3,6 +3,7 @@ import { type MeasuredTask, operationWeights, passRatesByOperation } from "../cu
 import { createSpecGenerator, type SpecGenerator, type Task } from "../task/index.js";
 import { toJsonLines, writeAtomic } from "../util/files.js";
 import { makeCandidates } from "./candidates-phase.js";
+import type { RunConfig } from "./config.js";
 import { openModel, type RunContext } from "./context.js";
 import { trainGeneratorStep } from "./generator-phase.js";
 import { readCandidates, readTasks } from "./records.js";
@@ -87,6 +88,9 @@ class Models {
   }
 }
 
+const generatorSteps = ({ frozenGenerator, method, generator }: RunConfig): number =>
+  frozenGenerator || method !== "self-play" ? 0 : generator.steps;
+
 async function generatorPhase(
   context: RunContext,
   models: Models,
@@ -94,7 +98,7 @@ async function generatorPhase(
   from: number,
 ): Promise<void> {
   const { config, progress, run } = context;
-  const steps = config.frozenGenerator || config.method !== "self-play" ? 0 : config.generator.steps;
+  const steps = generatorSteps(config);
   const next: RunPosition = { iteration, phase: "candidates", step: 0 };
   if (steps === 0) return run.advance(next);
   const generator = await models.get("generator");
@@ -119,13 +123,16 @@ async function generatorPhase(
 }
 
 async function candidatesPhase(context: RunContext, models: Models, iteration: number): Promise<void> {
-  const { config, progress, run } = context;
+  const { config, progress, run, backend, baseModel } = context;
   progress.phase(`iteration ${iteration + 1}/${config.iterations}: writing and verifying tasks`, 100);
-  const generator = await models.get("generator");
+  const untrained = generatorSteps(config) === 0 && !config.sharedWeights;
+  const writer = untrained
+    ? await backend.createSampler({ baseModel })
+    : await (await models.get("generator")).sampler();
   const seed = `${config.seed}/${iteration}/candidates`;
   const specs = await specsFor(context, iteration, "candidates");
   const result = await makeCandidates(context, {
-    writer: await generator.sampler(),
+    writer,
     opponent: await opponentOf(context, iteration),
     specs,
     seed,
@@ -151,7 +158,7 @@ async function candidatesPhase(context: RunContext, models: Models, iteration: n
       pass_rate: measured.reduce((sum, { passRate }) => sum + passRate, 0) / Math.max(1, measured.length),
     },
   );
-  progress.update(100, `${tasks.length} tasks from ${candidates.length} candidates`);
+  progress.update(100, `${tasks.length} of ${candidates.length} kept`);
   await run.advance({ iteration, phase: "solver", step: 0 });
 }
 
@@ -163,11 +170,11 @@ async function solverPhase(
 ): Promise<void> {
   const { config, progress, run } = context;
   const next: RunPosition = { iteration, phase: "measure", step: 0 };
+  if (config.solver.steps === 0) return run.advance(next);
   const tasks = await readTasks(run, iteration);
-  if (tasks.length === 0) {
+  if (tasks.length === 0)
     progress.line(`Iteration ${iteration + 1}: no task passed the checks; the Solver stays as it is.`);
-    return run.advance(next);
-  }
+  if (tasks.length === 0 || config.solver.steps === 0) return run.advance(next);
   const solver = await models.get("solver");
   const { steps, groups } = config.solver;
   progress.phase(`iteration ${iteration + 1}/${config.iterations}: training the Solver`, steps);
@@ -175,6 +182,7 @@ async function solverPhase(
     context.signal.throwIfAborted();
     const seed = `${config.seed}/${iteration}/solver/${step}`;
     const batch = batchOf(tasks, step, steps, groups);
+    let told: string | undefined;
     if (config.method === "supervised") {
       const metrics = await trainSupervisedStep(context, { solver, tasks: batch, seed });
       await log(context, { iteration, role: "solver", phase: "train", step }, metrics);
@@ -193,7 +201,7 @@ async function solverPhase(
           rollouts,
         })),
       );
-      progress.update(step + 1, note(metrics));
+      told = note(metrics);
     }
     const last = step + 1 === steps;
     await models.advance(
@@ -201,13 +209,13 @@ async function solverPhase(
       last || (step + 1) % config.checkpointEvery === 0,
       last ? next : { iteration, phase: "solver", step: step + 1 },
     );
-    progress.update(step + 1);
+    progress.update(step + 1, told);
   }
 }
 
-/** Steps walk through the tasks from easy to hard, once or as often as there are steps for. */
+/** Steps walk through the tasks from easy to hard, once or as often as there are steps for; each walk meets every task. */
 export function batchOf(tasks: readonly MeasuredTask[], step: number, steps: number, size: number): Task[] {
-  const passes = Math.max(1, Math.round((steps * size) / tasks.length));
+  const passes = Math.max(1, Math.floor((steps * size) / tasks.length));
   const perPass = Math.max(1, Math.ceil(steps / passes));
   const start = Math.floor(((step % perPass) * tasks.length) / perPass);
   return Array.from(
@@ -218,16 +226,19 @@ export function batchOf(tasks: readonly MeasuredTask[], step: number, steps: num
 
 /**
  * Supervised training from the base model on the very tasks of the run, with as many steps and the same menus and replay:
- * the measure that self-play has to be compared with. Returns the path of its weights.
+ * the measure that self-play has to be compared with. Goes on from `run.json` at the phase `baseline`. Returns the path of
+ * its weights.
  */
 export async function supervisedBaseline(context: RunContext): Promise<string> {
   const { config, progress, run } = context;
   const tasks: MeasuredTask[] = [];
   for (let i = 0; i < config.iterations; i++) tasks.push(...(await readTasks(run, i)));
   const steps = tasks.length === 0 ? 0 : config.iterations * config.solver.steps;
-  const model = await openModel(context, "baseline");
+  const { position } = run.manifest;
+  const models = new Models(context);
+  const model = await models.get("baseline");
   progress.phase("for comparison: supervised training on the same tasks", steps);
-  for (let step = 0; step < steps; step++) {
+  for (let step = position.step; step < steps; step++) {
     context.signal.throwIfAborted();
     const iteration = Math.floor(step / config.solver.steps);
     const own = await readTasks(run, iteration);
@@ -243,10 +254,12 @@ export async function supervisedBaseline(context: RunContext): Promise<string> {
       { iteration, role: "baseline", phase: "train", step: step % config.solver.steps },
       metrics,
     );
+    const due = step + 1 === steps || (step + 1) % config.checkpointEvery === 0;
+    await models.advance("baseline", due, { ...position, step: step + 1 });
     progress.update(step + 1);
   }
   const path = await model.saveForSampler("supervised");
-  await model.unload();
+  await models.close();
   return path;
 }
 

@@ -75,6 +75,10 @@ export function writeProblem(cause: unknown, path: string): unknown {
     EACCES: ["not-writable", "Choose another folder, or change its permissions."],
     EPERM: ["not-writable", "Choose another folder, or change its permissions."],
     EROFS: ["not-writable", "The disk is read-only; choose another folder."],
+    // Making a folder on a read-only disk fails with this code in Node.
+    ENOENT: ["not-writable", "The folder is gone, or the disk is read-only; choose another folder."],
+    EEXIST: ["not-writable", "A file stands where a folder is needed; choose another folder."],
+    ENOTDIR: ["not-writable", "A file stands where a folder is needed; choose another folder."],
   };
   const entry = typeof code === "string" ? known[code] : undefined;
   if (entry === undefined) return cause;

@@ -59,7 +59,9 @@ describe("the brief prompts are those of the pretraining corpus", () => {
         });
         expect(chat(solverMessages(tools, item.question))).toBe(head + item.solver);
         expect(`${solverCompletion(item.calls)}<|end|>`).toBe(item.solver_completion);
-        expect(chat(generatorMessages(spec({ kind: "given", calls: item.calls }), menu))).toBe(head + item.given);
+        expect(chat(generatorMessages(spec({ kind: "given", calls: item.calls }), menu))).toBe(
+          head + item.given,
+        );
         expect(`${generatorCompletion(item.question)}<|end|>`).toBe(item.given_completion);
         expect(chat(generatorMessages(spec({ kind: "free", calls: item.calls.length }), menu))).toBe(
           head + item.free,

@@ -147,7 +147,9 @@ def resource_noun(rng: random.Random) -> str:
     r = rng.random()
     if r < 0.36:
         return v.pseudo_word(rng, 1, 3)
-    if r < 0.46:
+    if r < 0.41:
+        return rng.choice(v.COMMON[-150:])
+    if r < 0.49:
         return f"{rng.choice(NOUNS)} {rng.choice(NOUNS)}" if rng.random() < 0.5 else f"{rng.choice(v.ADJECTIVES)} {rng.choice(NOUNS)}"
     return rng.choice(NOUNS)
 

@@ -42,9 +42,11 @@ GENERIC = [
 def word(rng: random.Random) -> str:
     """One content word, a third of the time a pseudo-word."""
     r = rng.random()
-    if r < 0.4:
+    if r < 0.32:
         return v.pseudo_word(rng)
-    if r < 0.65:
+    if r < 0.55:
+        return rng.choice(v.COMMON)
+    if r < 0.7:
         return rng.choice(v.THINGS)
     if r < 0.85:
         return rng.choice(v.NOUNS).replace("-", " ").split()[0]
@@ -211,7 +213,7 @@ def enum_values(rng: random.Random) -> list[str]:
     if r < 0.62:
         values = list(rng.choice(v.ENUM_SETS))
     elif r < 0.82:
-        values = rng.sample(v.ADJECTIVES + v.THINGS, rng.randint(2, 5))
+        values = rng.sample(rng.choice([v.ADJECTIVES + v.THINGS, v.COMMON]), rng.randint(2, 5))
     else:
         values = list(dict.fromkeys(v.pseudo_word(rng, 1, 2) for _ in range(rng.randint(2, 5))))
     r = rng.random()

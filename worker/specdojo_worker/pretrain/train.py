@@ -91,6 +91,7 @@ def export(model: Decoder, tokenizer: Tokenizer, folder: Path) -> None:
     (folder / "specdojo.json").write_text(json.dumps({"prompts": "brief"}) + "\n")
     weights = {k: v.detach().bfloat16().contiguous() for k, v in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors.tmp", metadata={"format": "pt"})
+    (folder / "model.safetensors.tmp").chmod(0o644)
     os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
 
 
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--vocab", type=int, default=2048)
+    parser.add_argument("--vocab", type=int, default=3072)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--heads", type=int, default=4)
