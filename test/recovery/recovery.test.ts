@@ -57,7 +57,12 @@ describe.skipIf(python === undefined)("a run that is interrupted (slow)", { time
     await expectStopped(await specdojoUntil(bootstrap(whole), end, interrupt), whole);
 
     const out = at("broken");
-    await expectStopped(await specdojoUntil(bootstrap(out), "training the Generator  1/2", interrupt), out);
+    // Even when the worker does not answer.
+    const stopped = await specdojoUntil(bootstrap(out), "training the Generator  1/2", (command, workers) => {
+      for (const worker of workers) process.kill(worker, "SIGSTOP");
+      interrupt(command);
+    });
+    await expectStopped(stopped, out);
 
     const workerKilled = await specdojoUntil(resume(out), "writing and verifying tasks", (_, workers) => {
       for (const worker of workers) process.kill(worker, "SIGKILL");
