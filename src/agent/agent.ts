@@ -1,5 +1,5 @@
 import type { SamplingClient } from "../backend/types.js";
-import { createArgumentValidator, type Tool } from "../openapi/index.js";
+import { createArgumentValidator, shortlist, type Tool } from "../openapi/index.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
 import { type ChatMessage, messagesToQuestion } from "../task/conversation.js";
 import { callsEqual } from "../task/equality.js";
@@ -121,17 +121,7 @@ export function createAgent<O = UntypedOperations>(options: CreateAgentOptions):
     const allowed = menu.tools.filter(
       ({ name, domain }) => (domains?.includes(domain) ?? true) && (only?.includes(name) ?? true),
     );
-    const limit = k ?? maxTools;
-    if (allowed.length <= limit) return allowed;
-    const names = new Set(allowed.map(({ name }) => name));
-    const found = toolset
-      .search(question)
-      .filter(({ name }) => names.has(name))
-      .slice(0, limit);
-    // In menu order, so that questions with the same tools have the same prompt start.
-    const chosen = new Set(found.map(({ name }) => name));
-    for (const { name } of allowed) if (chosen.size < limit) chosen.add(name);
-    return allowed.filter(({ name }) => chosen.has(name));
+    return [...shortlist(allowed, question, k ?? maxTools, (text) => toolset.search(text))];
   }
 
   function check(text: string, shown: readonly Tool[]): Decision<O> {

@@ -9,7 +9,7 @@ export { type LoadedDocument, type LoadOptions, loadOpenApi } from "./load.js";
 export { buildToolMenu } from "./menu.js";
 export { type RenderableTool, renderCompact, renderFull } from "./render.js";
 export { buildRequest, type HttpRequest, type RequestOptions } from "./request.js";
-export { createMenuIndex, type MenuIndex } from "./search.js";
+export { createMenuIndex, type MenuIndex, shortlist } from "./search.js";
 export type {
   BodyBinding,
   Diagnostic,

@@ -89,3 +89,21 @@ function entryOf(tool: Tool, id: number): Entry {
     domain: tool.domain,
   };
 }
+
+/**
+ * At most `limit` of `allowed` for a question: all, or those that the search ranks first, filled up from the front. In the
+ * order of `allowed`, so that questions with the same tools have the same prompt start. `search` gives tools best first.
+ */
+export function shortlist(
+  allowed: readonly Tool[],
+  question: string,
+  limit: number,
+  search: (question: string) => readonly Tool[],
+): readonly Tool[] {
+  if (allowed.length <= limit) return allowed;
+  const names = new Set(allowed.map(({ name }) => name));
+  const found = search(question).filter(({ name }) => names.has(name));
+  const chosen = new Set(found.slice(0, limit).map(({ name }) => name));
+  for (const { name } of allowed) if (chosen.size < limit) chosen.add(name);
+  return allowed.filter(({ name }) => chosen.has(name));
+}

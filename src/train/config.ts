@@ -62,7 +62,7 @@ export const runConfigSchema = z.strictObject({
     maxTokens: positive,
     /** Weight of the KL divergence to the base model in the loss; 0 leaves it out. */
     klBeta: z.number().nonnegative(),
-    /** Share of the tasks that are trained with the menu that the finished agent will show, not with the specification's own. */
+    /** Share of the tasks trained with the tools that the finished agent will show for their question, not with the specification's own. */
     deployedMenu: share,
     /** Made-up-API requests per step that are trained along (cross entropy), so that other APIs are not forgotten. */
     replay: z.int().nonnegative(),
@@ -137,5 +137,5 @@ export const smallConfig: Omit<RunConfig, "seed" | "model"> = {
     replayWeight: 0.5,
   },
   checkpointEvery: 4,
-  maxTools: 24,
+  maxTools: 8,
 };

@@ -1,5 +1,5 @@
 import type { Datum, TrainingClient } from "../backend/types.js";
-import type { Tool } from "../openapi/types.js";
+import { createMenuIndex, shortlist, type Tool } from "../openapi/index.js";
 import { type Reward, solverReward } from "../reward/index.js";
 import { shownTools, solverMessages, type Task } from "../task/index.js";
 import { createRandom } from "../util/random.js";
@@ -14,17 +14,36 @@ export interface SolverStep {
   groups: { task: Task; passRate: number; rollouts: { text: string; reward: number; correct: boolean }[] }[];
 }
 
-/** Picks the tools that a task is trained with: its own, or all that the finished agent will show. */
+/**
+ * Picks the tools that a task is trained with: its own, or those that the finished agent will show for its question
+ * (`deployedMenu`), to which the right ones are added where the search misses them.
+ */
 export function trainingMenu(context: RunContext, seed: string): (task: Task) => readonly Tool[] {
   const { config, menu } = context;
   const random = createRandom(seed);
-  const whole = menu.tools.length <= config.maxTools;
+  const index = createMenuIndex(menu);
   const chosen = new Map<Task, readonly Tool[]>();
+  const deployed = (task: Task): readonly Tool[] => {
+    const shown = shortlist(menu.tools, task.question, config.maxTools, (question) =>
+      index.search(question, menu.tools.length),
+    );
+    const needed = new Set(task.answer.map(({ name }) => name));
+    const missed = menu.tools.filter((tool) => needed.has(tool.name) && !shown.includes(tool));
+    if (missed.length === 0) return shown;
+    const kept = shown.filter(({ name }) => needed.has(name));
+    const others = shown.filter(({ name }) => !needed.has(name));
+    const names = new Set(
+      [...kept, ...missed, ...others]
+        .slice(0, Math.max(config.maxTools, needed.size))
+        .map(({ name }) => name),
+    );
+    return menu.tools.filter(({ name }) => names.has(name));
+  };
   return (task) => {
     const known = chosen.get(task);
     if (known !== undefined) return known;
-    const all = whole && random.next() < config.solver.deployedMenu;
-    const tools = all ? menu.tools : random.shuffle(shownTools(task, menu));
+    const tools =
+      random.next() < config.solver.deployedMenu ? deployed(task) : random.shuffle(shownTools(task, menu));
     chosen.set(task, tools);
     return tools;
   };
