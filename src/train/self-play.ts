@@ -148,7 +148,7 @@ async function candidatesPhase(context: RunContext, models: Models, iteration: n
   const { candidates, measured, tasks } = result;
   await log(
     context,
-    { iteration, role: "generator", phase: "candidates", step: 0 },
+    { iteration, role: "generator", phase: "candidates", step: config.generator.steps },
     {
       candidates: candidates.length,
       verified:
@@ -287,16 +287,19 @@ async function log(
   at: { iteration: number; role: string; phase: string; step: number },
   metrics: Record<string, number>,
 ): Promise<void> {
-  const perIteration = config.generator.steps + config.solver.steps + 1;
-  const offset =
-    at.phase === "evaluate"
-      ? perIteration
-      : at.phase === "candidates"
-        ? config.generator.steps
-        : at.role === "generator"
-          ? at.step
-          : config.generator.steps + at.step;
-  await run.append("metrics.jsonl", [{ ...at, step: at.iteration * perIteration + offset, ...metrics }]);
+  const { generator, solver, iterations } = config;
+  const perIteration = generator.steps + solver.steps + 1;
+  const begin = at.iteration * perIteration;
+  const place =
+    at.role === "baseline"
+      ? iterations * perIteration + at.iteration * solver.steps + at.step
+      : at.phase === "evaluate"
+        ? begin + perIteration
+        : at.role === "solver"
+          ? begin + generator.steps + at.step
+          : begin + at.step;
+  // The backend has metrics of its own, one of them named `step`.
+  await run.append("metrics.jsonl", [{ ...metrics, ...at, step: place }]);
 }
 
 const note = (metrics: Record<string, number>): string =>
