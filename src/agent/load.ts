@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Backend, SamplingClient } from "../backend/types.js";
 import { SpecdojoError } from "../util/errors.js";
@@ -69,27 +68,15 @@ async function startSolver(model: string, options: LoadOptions): Promise<Solver>
   if (options.backend !== undefined)
     return samplerSolver(await options.backend.createSampler({ baseModel: model }), tokenizer);
   const { startWorker } = await import("../backend/worker.js");
-  const stateDir = await mkdtemp(join(tmpdir(), "specdojo-agent-"));
-  const cleanUp = () => rm(stateDir, { recursive: true, force: true });
+  const { python, onLog } = options;
+  const worker = await startWorker({
+    ...(python === undefined ? {} : { python }),
+    ...(onLog === undefined ? {} : { onLog }),
+  });
   try {
-    const { python, onLog } = options;
-    const worker = await startWorker({
-      stateDir,
-      ...(python === undefined ? {} : { python }),
-      ...(onLog === undefined ? {} : { onLog }),
-    });
-    const close = async () => {
-      await worker.close();
-      await cleanUp();
-    };
-    try {
-      return samplerSolver(await worker.createSampler({ baseModel: model }), tokenizer, close);
-    } catch (error) {
-      await close();
-      throw error;
-    }
+    return samplerSolver(await worker.createSampler({ baseModel: model }), tokenizer, () => worker.close());
   } catch (error) {
-    await cleanUp();
+    await worker.close();
     throw error;
   }
 }

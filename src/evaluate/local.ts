@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { agentFolder } from "../agent/load.js";
@@ -82,25 +81,15 @@ export async function startLocalModels(options: LocalOptions = {}): Promise<Loca
   const { onProgress } = options;
   const python =
     options.python ?? (await ensureEnvironment(onProgress === undefined ? {} : { onProgress })).python;
-  const stateDir = await mkdtemp(join(tmpdir(), "specdojo-evaluate-"));
-  const cleanUp = () => rm(stateDir, { recursive: true, force: true });
-  try {
-    const worker = await startWorker({ stateDir, python });
-    return {
-      backend: worker,
-      async open(name) {
-        const { folder, style, maxTokens } = await locate(name, python);
-        const tokenizer = await loadTokenizer(folder);
-        const sampler = await worker.createSampler({ baseModel: folder });
-        return { solver: samplerSolver(sampler, tokenizer), style, maxTokens };
-      },
-      async close() {
-        await worker.close();
-        await cleanUp();
-      },
-    };
-  } catch (error) {
-    await cleanUp();
-    throw error;
-  }
+  const worker = await startWorker({ python });
+  return {
+    backend: worker,
+    async open(name) {
+      const { folder, style, maxTokens } = await locate(name, python);
+      const tokenizer = await loadTokenizer(folder);
+      const sampler = await worker.createSampler({ baseModel: folder });
+      return { solver: samplerSolver(sampler, tokenizer), style, maxTokens };
+    },
+    close: () => worker.close(),
+  };
 }

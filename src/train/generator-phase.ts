@@ -132,13 +132,11 @@ export async function policyStep(
   model: TrainingClient,
   data: Parameters<typeof scaled>[1],
   learningRate: number,
-  klBeta = 0,
 ): Promise<Record<string, number>> {
   if (data.length === 0) return {};
   const forward = model.forwardBackward(scaled(context, data, 1 / trainedTokens(data)), "ppo", {
     clip_low_threshold: 1 - context.config.clip.low,
     clip_high_threshold: 1 + context.config.clip.high,
-    ...(klBeta > 0 && context.backend.capabilities.klInLoss ? { kl_beta: klBeta } : {}),
   });
   const step = model.optimStep(adam(context, learningRate));
   const [{ logprobs, metrics }, { metrics: optimizer }] = await Promise.all([forward, step]);
