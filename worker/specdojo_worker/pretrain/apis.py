@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import random
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import vocabulary as v
+from . import scenarios, vocabulary as v
 from .parameters import Param, attribute, enum_array, identifier, integer, paging, INT
+from .scenarios import OperationLine, Scenario, Spoken
 
-BANNED = frozenset((Path(__file__).parent / "banned.txt").read_text().split())
+BANNED = v.BANNED
 NOUNS = [n for n in dict.fromkeys(v.NOUNS) if n not in BANNED and "-" not in n]
+BANNED_NAMES = frozenset(int(x, 16) for x in (Path(__file__).parent / "banned-names.txt").read_text().split())  # CRC-32 of names in lower case letters
 WORDS = {"string", "integer", "number", "boolean", "null", "object", "any", "true", "false"}
 FORMATS = {"date", "date-time", "time", "email", "uuid", "uri", "ipv4", "binary", "byte"}
 
@@ -25,13 +28,14 @@ FORMATS = {"date", "date-time", "time", "email", "uuid", "uri", "ipv4", "binary"
 class Operation:
     name: str
     description: str
-    action: str  # list | get | create | update | delete | verb | fact | global
+    action: str  # list | get | create | update | delete | verb | fact | global | scenario
     noun: str
     params: list[Param]
     ref: Param | None = None  # the parameter that picks the thing
     phrases: list[str] = field(default_factory=list)  # for verb, fact and global operations
     sub: str = ""  # noun of the things inside `noun`
     body: bool = False  # update and create: the attributes are the payload
+    spoken: Spoken | None = None  # wordings of an operation of a written scenario
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -277,6 +281,53 @@ def resource_operations(rng: random.Random, style: Style, noun: str) -> list[Ope
     return ops
 
 
+def scenario_operations(rng: random.Random, style: Style, scenario: Scenario) -> list[Operation]:
+    """The operations of a written scenario with one API's nouns, names and identifiers."""
+    nouns = scenarios.nouns_of(rng, scenario, NOUNS)
+    identifiers = {entity: identifier(rng, names[0]) for entity, names in nouns.items()}
+    ops = []
+    for line in scenario.operations:
+        op = scenario_operation(rng, style, scenario, line, nouns, identifiers)
+        if op and all(op.name != o.name for o in ops):
+            ops.append(op)
+    rng.shuffle(ops)
+    return ops
+
+
+def scenario_operation(
+    rng: random.Random, style: Style, scenario: Scenario, line: OperationLine, nouns: dict[str, list[str]], identifiers: dict[str, Param]
+) -> Operation | None:
+    references = {q.names[0]: q.names[0] for q in line.params if q.kind == "ref" and q.names[0] in nouns}
+    every = {q.names[0]: q for q in line.params}
+    lines = {slot: q for slot, q in every.items() if q.required or rng.random() < 0.85}
+    params: dict[str, Param] = {}
+    for slot, q in lines.items():
+        if slot in references:
+            given = identifiers[slot]
+            noun, words = nouns[slot][0], given.words
+            alone = len(references) == 1 and (len(lines) == 1 or q.required and rng.random() < 0.5)
+            if noun not in words and not alone:
+                words = f"{noun} {words}"
+            drawn = Param(words, given.schema, given.sample, required=q.required)
+        else:
+            schema, sample = scenarios.drawn_type(rng, q)
+            drawn = Param(rng.choice(q.names), schema, sample, [x.replace("{v}", "{V}") for x in q.phrases], required=q.required)
+        params[slot] = style.param(drawn)
+    names = [q.name for q in params.values()]
+    if len(set(names)) < len(names):
+        return None
+    wordings = [w for w in line.wordings if w.needs(every) <= params.keys()]
+    if not wordings:
+        return None
+    words = scenarios.fill(nouns, scenario, rng.choice(line.names))
+    text = finish(rng, style, scenarios.fill(nouns, scenario, rng.choice(line.descriptions))) if line.descriptions and rng.random() < style.describe else ""
+    refs = [s for s in params if s in references]
+    noun = nouns[refs[0]][0] if refs else next((nouns[e][0] for e in nouns), scenario.name)
+    ordered = sorted(params.values(), key=lambda q: not q.required)
+    spoken = Spoken(scenario, wordings, every, params, references, nouns)
+    return Operation(style.spell(style.ops, words)[:64], text, "scenario", noun, ordered, ref=params[refs[0]] if len(refs) == 1 else None, spoken=spoken)
+
+
 def attribute_of(rng: random.Random, what: str) -> Param:
     from .parameters import STR, handle, secret, text_value
 
@@ -285,20 +336,32 @@ def attribute_of(rng: random.Random, what: str) -> Param:
     return Param(rng.choice(["password", "pin", "secret"]), STR, text_value(secret, 0.15), ["with password {V}", "password {V}", "the {L} is {V}", "and {L} {V}", "{L} {V}"])
 
 
-def make_api(rng: random.Random, size: int) -> list[Operation]:
-    """At least `size` operations with unique names; no banned name or noun."""
+def make_api(rng: random.Random, size: int, held_out: bool = False) -> list[Operation]:
+    """At least `size` operations with unique names; no banned name or noun. With `held_out` of scenarios that are never trained on."""
     style = Style(rng)
     ops: list[Operation] = []
     used: set[str] = set()
     nouns: set[str] = set()
+    written = list(scenarios.trained(held_out))
+    rng.shuffle(written)
     while len(ops) < size:
-        noun = resource_noun(rng)
-        if noun in nouns or any(w in BANNED for w in noun.split()):
-            continue
-        nouns.add(noun)
-        for op in resource_operations(rng, style, noun):
+        if written and (held_out or rng.random() < 0.6):
+            new = scenario_operations(rng, style, written.pop())
+        else:
+            noun = resource_noun(rng)
+            if noun in nouns or any(w in BANNED for w in noun.split()):
+                continue
+            nouns.add(noun)
+            new = resource_operations(rng, style, noun)
+        for op in new:
             key = op.name.lower()
-            if key not in used and re.sub(r"[^a-z]", "", key) not in BANNED and len(op.params) <= 12:
+            if key not in used and allowed(op.name) and len(op.params) <= 12:
                 used.add(key)
                 ops.append(op)
     return ops
+
+
+def allowed(name: str) -> bool:
+    """False for the name of an operation that the evaluation documents or a well-known API have."""
+    key = re.sub(r"[^a-z]", "", name.lower())
+    return key not in BANNED and zlib.crc32(key.encode()) not in BANNED_NAMES

@@ -25,7 +25,7 @@ class Bucket:
     weight: float
 
 
-BUCKETS = [Bucket(160, (1, 6), 5, 0.3), Bucket(352, (4, 14), 3, 0.4), Bucket(704, (12, 30), 2, 0.3)]
+BUCKETS = [Bucket(160, (1, 6), 5, 0.3), Bucket(352, (4, 14), 3, 0.5), Bucket(704, (12, 30), 2, 0.2)]
 EARLY = [0.75, 0.2, 0.05]  # weights while copying is not learned yet: small menus teach it soonest
 
 
@@ -85,10 +85,11 @@ def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width
     return Batch(menu, menu_length, lanes, positions, segments, torch.tensor(where + [0] * pad), torch.tensor(targets + [-100] * pad), kinds, tokens)
 
 
-def batches(tokenizer: Tokenizer, seed: int, early: int = 0) -> Iterator[Batch]:
-    """Endless batches; the buckets are drawn by weight, the first `early` batches by the weights of `EARLY`."""
+def batches(tokenizer: Tokenizer, seed: int, early: int = 0, held_out: bool = False) -> Iterator[Batch]:
+    """Endless batches; the buckets are drawn by weight, the first `early` batches by the weights of `EARLY`. With
+    `held_out` of the scenarios that are kept for measuring."""
     rng = random.Random(seed)
-    sources = [rows(seed * 1000 + i, b.sizes, 13) for i, b in enumerate(BUCKETS)]
+    sources = [rows(seed * 1000 + i, b.sizes, 17, held_out) for i, b in enumerate(BUCKETS)]
     for n in itertools.count():
         i = rng.choices(range(len(BUCKETS)), EARLY if n < early else [b.weight for b in BUCKETS])[0]
         bucket = BUCKETS[i]

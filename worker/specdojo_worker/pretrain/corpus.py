@@ -12,6 +12,7 @@ from typing import Any
 
 from . import questions as q
 from .apis import Operation, compact, json_text, make_api
+from .fingerprints import call_fingerprint, fingerprint, marks
 
 ANSWER = "<tool_call_answer>{}</tool_call_answer>"
 QUESTION = "<question>{}</question>"
@@ -40,12 +41,20 @@ class Example:
     kind: str
     turns: list[tuple[str, str]]
     calls: list[dict[str, Any]]
+    reply: str = ""  # what is said before the calls: a question back when a value is missing
 
     @property
     def text(self) -> str:
         if len(self.turns) == 1:
             return self.turns[0][1]
         return "\n".join(f"{role}: {text}" for role, text in self.turns)
+
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the evaluation data has the same question or the same calls."""
+        asked = any(fingerprint(text) in marks() for _, text in self.turns)
+        return asked or (any(c["arguments"] for c in self.calls) and call_fingerprint(self.calls) in marks())
 
 
 def request(rng: random.Random, menu: list[Operation], others: list[Operation], kind: str, plain: bool = False) -> Example | None:
@@ -69,8 +78,11 @@ def request(rng: random.Random, menu: list[Operation], others: list[Operation], 
     if kind == "talk":
         talk = q.conversation(rng, op)
         return Example(kind, talk[0], [talk[1]]) if talk else None
+    if kind == "ask":
+        back = q.lacking(rng, op)
+        return Example(kind, [("user", q.dress(rng, back[0]))], [], back[1]) if back else None
     other = rng.choice(others)  # no tool of the menu serves this
-    if any(o.noun == other.noun for o in menu):
+    if any(o.noun == other.noun and (o.action == other.action or not other.spoken) for o in menu if o.action != "scenario" or not other.spoken):
         return None
     text, _ = q.sentence(rng, other)
     return Example(kind, [("user", q.dress(rng, text))], [])
@@ -82,7 +94,7 @@ def menu_text(menu: list[Operation]) -> str:
 
 def solver_branch(example: Example) -> Branch:
     prompt = "".join(f"<|{role}|>{text}" for role, text in example.turns) + "<|assistant|>"
-    return Branch("solver-" + example.kind, prompt, ANSWER.format(json_text(example.calls)) + "<|end|>")
+    return Branch("solver-" + example.kind, prompt, example.reply + ANSWER.format(json_text(example.calls)) + "<|end|>")
 
 
 def generator_branch(example: Example, free: bool) -> Branch:
@@ -97,32 +109,39 @@ def generator_branch(example: Example, free: bool) -> Branch:
     return Branch("conditioned", f"<|user|>{prompt}<|assistant|>", question + "<|end|>")
 
 
-def draw_menu(rng: random.Random, size: int) -> tuple[list[Operation], list[Operation]]:
-    """A menu of `size` operations of one API, and operations of another API."""
-    ops = make_api(rng, size + rng.choice([0, 0, 2, 6]))
-    first = rng.randrange(max(1, len(ops) - size + 1))
-    menu = ops[first : first + size] if rng.random() < 0.5 else rng.sample(ops, size)
+def draw_menu(rng: random.Random, size: int, held_out: bool = False) -> tuple[list[Operation], list[Operation]]:
+    """A menu of `size` operations of one API, and operations that it lacks: of the same API and of another one."""
+    ops = make_api(rng, size + rng.choice([1, 2, 4, 8]), held_out)
+    if rng.random() < 0.5:
+        first = rng.randrange(len(ops) - size + 1)
+        menu = ops[first : first + size]
+    else:
+        menu = rng.sample(ops, size)
     if rng.random() < 0.5:
         rng.shuffle(menu)
-    return menu, make_api(rng, 4)
+    chosen = {o.name for o in menu}
+    return menu, [o for o in ops if o.name not in chosen][:4] + make_api(rng, 4, held_out)[:4]
 
 
-def rows(seed: int, sizes: tuple[int, int], branches: int) -> Iterator[Row]:
+SOLVER = {"one": 72, "two": 14, "talk": 5, "none": 6, "ask": 3}
+GENERATOR = {"one": 80, "two": 12, "talk": 8}
+
+
+def rows(seed: int, sizes: tuple[int, int], branches: int, held_out: bool = False) -> Iterator[Row]:
     """Endless rows. `sizes` bounds the number of operations of a menu (both included)."""
     rng = random.Random(seed)
     while True:
-        menu, others = draw_menu(rng, rng.randint(*sizes))
+        menu, others = draw_menu(rng, rng.randint(*sizes), held_out)
         out: list[Branch] = []
         while len(out) < branches:
             role = rng.random()
-            if role < 0.70:
-                kind = rng.choices(["one", "two", "talk", "none"], [76, 15, 5, 4])[0]
-                example = request(rng, menu, others, kind)
-                if example:
-                    out.append(solver_branch(example))
-            else:
-                kind = rng.choices(["one", "two", "talk"], [80, 12, 8])[0]
-                example = request(rng, menu, others, kind, plain=True)
-                if example:
-                    out.append(generator_branch(example, free=role > 0.92))
+            solver = role < 0.72
+            kind = draw(rng, SOLVER if solver else GENERATOR)
+            example = request(rng, menu, others, kind, plain=not solver)
+            if example and not example.evaluated:
+                out.append(solver_branch(example) if solver else generator_branch(example, free=role > 0.96))
         yield Row(menu_text(menu), out, menu)
+
+
+def draw(rng: random.Random, weights: dict[str, int]) -> str:
+    return rng.choices(list(weights), list(weights.values()))[0]

@@ -252,7 +252,7 @@ def string_array(words: str, make: Callable[[random.Random], str], phrases: list
 def number_array(words: str) -> Param:
     def sample(rng: random.Random) -> Spoken:
         xs = [rng.randint(1, 999) for _ in range(rng.choice([1, 2, 2, 3]))]
-        return xs, joined(rng, [str(x) for x in xs])
+        return xs, joined(rng, [str(x) for x in xs]).replace(" or ", " and ")
 
     return Param(words, {"type": "array", "items": {"type": "integer"}}, sample, [])
 

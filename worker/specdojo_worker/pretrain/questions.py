@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 from . import vocabulary as v
 from .apis import Operation
 from .parameters import GENERIC, Param
+from .scenarios import SLOT, Wording, constant
 
 Call = dict[str, Any]
 
@@ -114,6 +116,8 @@ def pick(rng: random.Random, op: Operation, *, few: bool = False) -> list[Param]
 
 def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[str, Call]:
     """One request and its call. The sentence starts in lower case and may end in a question mark."""
+    if op.spoken:
+        return worded(rng, op, few=few)
     n, ns = op.noun, v.plural(op.noun)
     params = pick(rng, op, few=few)
     if op.action == "update" and not [p for p in params if p is not op.ref]:
@@ -168,6 +172,53 @@ def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[s
             text = rng.choice(op.phrases).replace("{r}", r)
         text = tail(text, join(rng, [said(p) for p in rest]))
     return text, call
+
+
+def worded(rng: random.Random, op: Operation, *, few: bool = False, instead: dict[str, str] | None = None, imperative: bool = False) -> tuple[str, Call]:
+    """One request in a written wording. `instead` says some references in other words; a slot that is missing there and in
+    the operation raises KeyError."""
+    spoken = op.spoken
+    assert spoken
+    pool = [w for w in spoken.wordings if w.imperative] if imperative else spoken.wordings
+    wording = rng.choice(pool or spoken.wordings)
+    bound: dict[str, Any] = {}
+    stated: list[str] = []
+    texts: list[str] = []
+
+    fixed = wording.needs(spoken.lines)
+    for piece in wording.pieces:
+        names = piece.names(spoken.lines)
+        left_out = any(x in fixed or x in stated or x in bound or x not in spoken.params for x in names) or rng.random() > (0.2 if few else 0.5)
+        if piece.optional and left_out:
+            texts.append(" " if piece.text.startswith(" ") and piece.text.endswith(" ") else "")
+            continue
+        stated += [x for x in piece.slots if x in spoken.params]
+        bound |= {b: constant(spoken.lines[b], value) for b, value in piece.bindings}
+        texts.append(piece.text)
+    drawn = {slot: spoken.params[slot].sample(rng) for slot in dict.fromkeys(stated)}
+    left = [slot for slot in spoken.params if slot not in drawn and slot not in bound]
+    rest = [slot for slot in left if spoken.params[slot].required]
+    if not rest and left and not few:
+        slot = rng.choice(left)
+        rest = [slot] if rng.random() < (0.4 if spoken.params[slot].phrases else 0.1) else []
+    drawn |= {slot: spoken.params[slot].sample(rng) for slot in rest}
+
+    def say(slot: str) -> str:
+        if slot not in spoken.params:
+            return spoken.say(rng, slot)
+        if instead and slot in instead:
+            return instead[slot]
+        said = drawn[slot][1]
+        if slot in spoken.references:
+            return reference(rng, spoken.noun(rng, spoken.references[slot]), spoken.params[slot], said)
+        return said
+
+    text = SLOT.sub(lambda m: say(m.group(1)), "".join(texts))
+    more = [phrase(rng, spoken.params[slot], drawn[slot][1], drawn[slot][0]) if slot not in spoken.references else f"for {say(slot)}" for slot in rest]
+    text = re.sub(r" {2,}", " ", tail(text, join(rng, more))).replace(" ,", ",").strip()
+    values = {**{slot: x for slot, (x, _) in drawn.items()}, **bound}
+    by_name = {id(spoken.params[slot]): x for slot, x in values.items()}
+    return text, {"name": op.name, "arguments": {q.name: by_name[id(q)] for q in op.params if id(q) in by_name}}
 
 
 def tail(text: str, rest: str, x: str = "", inside: str = "") -> str:
@@ -265,25 +316,38 @@ def two(rng: random.Random, first: str, second: str) -> str:
 
 def same_twice(rng: random.Random, op: Operation) -> tuple[str, list[Call]] | None:
     """One request for two things of one kind: `delete orders 3 and 5`."""
-    if op.action not in ("get", "delete", "verb", "fact") or not op.ref or [p for p in op.params if p.required and p is not op.ref]:
+    if op.action not in ("get", "delete", "verb", "fact", "scenario") or not op.ref or [p for p in op.params if p.required and p is not op.ref]:
         return None
     (x, sx), (y, sy) = op.ref.sample(rng), op.ref.sample(rng)
     if x == y:
         return None
     ns = v.plural(op.noun)
     both = rng.choice([f"{ns} {sx} and {sy}", f"the {ns} {sx} and {sy}", f"{op.noun} {sx} and {op.noun} {sy}", f"both {ns} {sx} and {sy}", f"{ns} number {sx} and {sy}", f"the {ns} with {op.ref.words} {sx} and {sy}"])
+    if op.spoken:
+        slot = next(iter(op.spoken.references))
+        if slot not in op.spoken.params or not any(w.imperative and not re.search(r"\b(?:it|its|is|has)\b", w.pieces[0].text) and slot in w.pieces[0].slots for w in op.spoken.wordings):
+            return None
+        text, call = worded(rng, op, few=True, instead={slot: both}, imperative=True)
+        if op.ref.name not in call["arguments"] or len(call["arguments"]) > 1 or both not in text:
+            return None
+        return text, [{"name": op.name, "arguments": {op.ref.name: x}}, {"name": op.name, "arguments": {op.ref.name: y}}]
     templates = {"get": GET[:9], "delete": DELETE[:4]}.get(op.action) or [t for t in op.phrases if " is " not in t and "does" not in t and " it" not in t and "has " not in t][:3] or [op.phrases[0]]
     return rng.choice(templates).replace("{r}", both), [{"name": op.name, "arguments": {op.ref.name: x}}, {"name": op.name, "arguments": {op.ref.name: y}}]
 
 
 def conversation(rng: random.Random, op: Operation) -> tuple[list[tuple[str, str]], Call] | None:
     """A request over several turns: (role, text) turns ending with the user's, and the call."""
-    if op.ref and len(op.params) == 1 and rng.random() < 0.6:
+    if op.ref and (len(op.params) == 1 or op.spoken and op.ref.required) and rng.random() < 0.6:
         value, said = op.ref.sample(rng)
         r = reference(rng, op.noun, op.ref, said, bare=False)
         opening = rng.choice([f"I'm looking at {r}", f"there is a problem with {r}", f"let's talk about {r}", f"do you know {r}?", f"I have {r} here", f"it's about {r}", f"{r} came up again"])
         reply = rng.choice(["What would you like to do with it?", "Sure, what about it?", "Yes. How can I help?", "I see. What do you need?", "All right, go on.", "OK. What should happen with it?"])
         it = rng.choice(["it", f"that {op.noun}", f"this {op.noun}"])
+        if op.spoken:
+            last, call = worded(rng, op, few=True, instead={next(iter(op.spoken.references)): it})
+            if it not in last:
+                return None
+            return [("user", dress(rng, opening, plain=True)), ("assistant", reply), ("user", dress(rng, last))], {"name": op.name, "arguments": {**call["arguments"], op.ref.name: value}}
         pool = {"get": GET[:9], "delete": DELETE[:5]}.get(op.action) or op.phrases
         if not pool:
             return None
@@ -299,3 +363,21 @@ def conversation(rng: random.Random, op: Operation) -> tuple[list[tuple[str, str
         last = rng.choice([said, f"the {p.words} is {said}", f"{said}, please", f"it's {said}", f"{p.words} {said}", f"take {said}"])
         return [("user", dress(rng, opening)), ("assistant", reply), ("user", dress(rng, last, plain=True) if last != said else last)], {"name": op.name, "arguments": {p.name: value}}
     return None
+
+
+def lacking(rng: random.Random, op: Operation) -> tuple[str, str] | None:
+    """A request that leaves open which thing it is about, and the question to ask back."""
+    if not op.ref or not op.ref.required:
+        return None
+    noun = op.noun
+    vague = rng.choice([f"the {noun}", f"the {noun}", f"my {noun}", f"one of the {v.plural(noun)}", f"that {noun}"])
+    if op.spoken:
+        text, _ = worded(rng, op, few=True, instead={next(iter(op.spoken.references)): vague})
+        if vague not in text:
+            return None
+    else:
+        pool = {"get": GET[:9], "delete": DELETE[:5]}.get(op.action) or op.phrases
+        if not pool:
+            return None
+        text = rng.choice(pool).replace("{r}", vague)
+    return text, rng.choice([f"Which {noun}? I need the {op.ref.words}.", f"What is the {op.ref.words} of the {noun}?", f"Please tell me the {op.ref.words}."])

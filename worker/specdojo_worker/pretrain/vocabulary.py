@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+
+BANNED = frozenset((Path(__file__).parent / "banned.txt").read_text().split())
 
 NOUNS = """
 gadget widget parcel crate pallet shipment carrier route depot invoice receipt ledger budget voucher coupon refund
@@ -149,7 +152,7 @@ GLOBALS: list[tuple[str, list[str], list[str]]] = [
     ("sign in", ["Signs a user in", "Start a session", "Log into the system"], ["sign me in", "log in", "start a session", "sign in"]),
     ("sign out", ["Signs out the current user", "Ends the current session"], ["sign me out", "log out", "end my session", "I'm done, sign me out"]),
     ("health check", ["Health of the service", "Is the service up?"], ["is the service up?", "run a health check", "is everything running?"]),
-    ("my profile", ["Information about the current user", "Who am I"], ["who am I?", "show my profile", "what do you know about me?", "my account details"]),
+    ("my profile", ["Information about the current user", "Who am I"], ["who am I?", "show me my own data", "what do you know about me?", "my account details"]),
     ("version", ["Version of the service"], ["which version is running?", "what version is this?", "version please"]),
     ("latest {n}", ["The newest {n}", "Returns the most recent {n}"],
      ["show the latest {n}", "what is the newest {n}?", "most recent {n}, please", "give me the last {n}"]),
@@ -262,11 +265,12 @@ CODAS = ["", "", "", "n", "r", "l", "s", "t", "x", "m", "nd", "rk", "st", "ck", 
 
 
 def pseudo_word(rng: random.Random, low: int = 1, high: int = 3) -> str:
-    """A pronounceable word that means nothing."""
-    return "".join(
+    """A pronounceable word that means nothing and is no well-known API's."""
+    word = "".join(
         rng.choice(ONSETS) + rng.choice(VOWELS) + (rng.choice(CODAS) if rng.random() < 0.6 else "")
         for _ in range(rng.randint(low, high))
     )
+    return word if word not in BANNED else pseudo_word(rng, low, high)
 
 
 def plural(noun: str) -> str:
