@@ -2,12 +2,17 @@
  * Vercel AI SDK 6 and 7: the tools as plain objects, and the tuned solver as a language model (specification v3, which
  * both majors take). Needs no import of the SDK.
  */
-import type { Agent, AnswerOptions, ChatMessage, Toolset } from "specdojo";
+import type { Agent, Toolset } from "specdojo";
+import {
+  type ApprovalOptions,
+  answerOptions,
+  needsApproval,
+  objectSchema,
+  offeredTools,
+} from "./shared/options.js";
+import { modelName, solverTurn, type TurnMessage, textOf } from "./shared/solver-turn.js";
 
-export interface AiToolOptions extends Omit<AnswerOptions, "confirm" | "signal"> {
-  /** Names of the tools to offer. Default: all. */
-  tools?: readonly string[];
-}
+export type AiToolOptions = Omit<ApprovalOptions, "signal">;
 
 /** A tool of the AI SDK. Its schema speaks Standard Schema and Standard JSON Schema. */
 export interface AiTool {
@@ -29,13 +34,10 @@ export interface AiTool {
  * (`needsApproval`), unless `allow` names them.
  */
 export function aiTools(toolset: Toolset, options: AiToolOptions = {}): Record<string, AiTool> {
-  const { tools: names, ...answerOptions } = options;
-  const offered = toolset.tools.filter(({ name }) => names?.includes(name) ?? true);
-  const entries = offered.map(({ name, description, parameters, annotations }): [string, AiTool] => {
-    const needsApproval = !annotations.readOnly && !(options.allow ?? []).includes(name);
-    // The SDK edits the schema that it is given.
-    const jsonSchema = (): Record<string, unknown> => structuredClone(parameters) as Record<string, unknown>;
-    const tool: AiTool = {
+  const entries = offeredTools(toolset, options).map((tool): [string, AiTool] => {
+    const { name, description } = tool;
+    const jsonSchema = () => objectSchema(tool);
+    const made: AiTool = {
       description,
       inputSchema: {
         "~standard": {
@@ -51,35 +53,37 @@ export function aiTools(toolset: Toolset, options: AiToolOptions = {}): Record<s
           jsonSchema: { input: jsonSchema, output: jsonSchema },
         },
       },
-      needsApproval,
+      needsApproval: needsApproval(toolset, name, options),
       async execute(args, { abortSignal }) {
-        const signal = abortSignal === undefined ? {} : { signal: abortSignal };
         // By now the SDK has asked where it had to.
-        return (await toolset.answer(name, args, { ...answerOptions, allow: [name], ...signal })).text;
+        const answer = answerOptions({ ...options, allow: [name] }, abortSignal);
+        return (await toolset.answer(name, args, answer)).text;
       },
     };
-    return [name, tool];
+    return [name, made];
   });
   return Object.fromEntries(entries);
 }
 
 interface PromptMessage {
   role: "system" | "user" | "assistant" | "tool";
-  content: string | readonly PromptPart[];
-}
-interface PromptPart {
-  type: string;
-  text?: string;
-  output?: unknown;
+  content: string | readonly { type: string; output?: unknown }[];
 }
 interface CallOptions {
   prompt: readonly PromptMessage[];
   tools?: readonly { type: string; name: string }[] | undefined;
+  toolChoice?: { type: string; toolName?: string } | undefined;
+  responseFormat?: { type: string } | undefined;
   abortSignal?: AbortSignal | undefined;
 }
 type Content =
   | { type: "text"; text: string }
   | { type: "tool-call"; toolCallId: string; toolName: string; input: string };
+interface Warning {
+  type: "unsupported";
+  feature: string;
+  details: string;
+}
 interface Generated {
   content: Content[];
   finishReason: { unified: "stop" | "tool-calls"; raw: undefined };
@@ -87,14 +91,16 @@ interface Generated {
     inputTokens: { total: undefined; noCache: undefined; cacheRead: undefined; cacheWrite: undefined };
     outputTokens: { total: undefined; text: undefined; reasoning: undefined };
   };
-  warnings: [];
+  warnings: Warning[];
 }
-type StreamPart =
-  | { type: "stream-start"; warnings: [] }
-  | { type: "text-start" | "text-end"; id: string }
-  | { type: "text-delta"; id: string; delta: string }
+export type SolverStreamPart =
+  | { type: "stream-start"; warnings: Warning[] }
+  | { type: "text-start" | "text-end" | "tool-input-end"; id: string }
+  | { type: "tool-input-start"; id: string; toolName: string }
+  | { type: "text-delta" | "tool-input-delta"; id: string; delta: string }
   | Extract<Content, { type: "tool-call" }>
-  | ({ type: "finish" } & Pick<Generated, "finishReason" | "usage">);
+  | ({ type: "finish" } & Pick<Generated, "finishReason" | "usage">)
+  | { type: "error"; error: unknown };
 
 /** The shape of the SDK's `LanguageModelV3`. */
 export interface SolverModel {
@@ -103,90 +109,110 @@ export interface SolverModel {
   readonly modelId: string;
   readonly supportedUrls: Record<string, RegExp[]>;
   doGenerate(options: CallOptions): Promise<Generated>;
-  doStream(options: CallOptions): Promise<{ stream: ReadableStream<StreamPart> }>;
+  doStream(options: CallOptions): Promise<{ stream: ReadableStream<SolverStreamPart> }>;
 }
 
 /**
- * The tuned solver as a model: a user's message becomes tool calls. The solver was trained to make all calls of a
- * request at once, so after their results it ends the turn and hands the results on as text. Of the tools offered it
- * sees those that the agent knows by the same name.
+ * The tuned solver as a model: a user's message becomes tool calls, and their results the answer. Of the tools offered
+ * it sees those that the agent knows by the same name. It samples greedily: settings of sampling change nothing.
  */
 export function solverModel(agent: Agent): SolverModel {
-  const doGenerate = async ({ prompt, tools, abortSignal }: CallOptions): Promise<Generated> => {
-    const results = prompt.at(-1)?.role === "tool" ? textOf(prompt.at(-1)) : undefined;
-    if (results !== undefined) return generated([{ type: "text", text: results }]);
-    const known = new Set(agent.tools.map(({ name }) => name));
-    const offered = (tools ?? []).filter(({ type, name }) => type === "function" && known.has(name));
-    const decision = await agent.decide(conversation(prompt), {
-      tools: offered.map(({ name }) => name),
-      ...(abortSignal === undefined ? {} : { signal: abortSignal }),
+  const doGenerate = async (options: CallOptions): Promise<Generated> => {
+    const { prompt, tools = [], toolChoice, abortSignal } = options;
+    const turn = await solverTurn(agent, {
+      messages: prompt.flatMap(turnMessages),
+      tools: tools.filter(({ type }) => type === "function").map(({ name }) => name),
+      toolChoice: toolChoice?.toolName ?? toolChoice?.type,
+      signal: abortSignal,
     });
-    const calls = decision.calls.map(({ name, arguments: args }, i): Content => {
-      const toolCallId = `call-${prompt.length}-${i}`;
-      return { type: "tool-call", toolCallId, toolName: name, input: JSON.stringify(args) };
+    const said: Content[] = turn.text === "" ? [] : [{ type: "text", text: turn.text }];
+    const calls = turn.calls.map(({ id, name, json }): Content => {
+      return { type: "tool-call", toolCallId: id, toolName: name, input: json };
     });
-    if (calls.length > 0) return generated(calls);
-    const reasons = decision.rejected.map(({ message }) => message).join("; ");
-    return generated([{ type: "text", text: `No tool call: ${reasons || "no tool fits"}.` }]);
+    const content = [...said, ...calls];
+    return {
+      content,
+      finishReason: { unified: calls.length > 0 ? "tool-calls" : "stop", raw: undefined },
+      usage: {
+        inputTokens: { total: undefined, noCache: undefined, cacheRead: undefined, cacheWrite: undefined },
+        outputTokens: { total: undefined, text: undefined, reasoning: undefined },
+      },
+      warnings: warningsOf(options),
+    };
   };
   return {
     specificationVersion: "v3",
     provider: "specdojo",
-    modelId: agent.manifest?.api.title ?? agent.menu.title,
+    modelId: modelName(agent),
     supportedUrls: {},
     doGenerate,
     async doStream(options) {
-      const { content, finishReason, usage } = await doGenerate(options);
-      const parts: StreamPart[] = [{ type: "stream-start", warnings: [] }];
-      for (const [i, part] of content.entries()) {
-        const id = String(i);
-        if (part.type === "tool-call") parts.push(part);
-        else
-          parts.push(
-            { type: "text-start", id },
-            { type: "text-delta", id, delta: part.text },
-            { type: "text-end", id },
-          );
-      }
-      parts.push({ type: "finish", finishReason, usage });
-      return { stream: ReadableStream.from(parts) as ReadableStream<StreamPart> };
+      // Calls are checked as a whole, so nothing can be streamed before all of them are there.
+      const stream = new ReadableStream<SolverStreamPart>({
+        async start(controller) {
+          controller.enqueue({ type: "stream-start", warnings: warningsOf(options) });
+          try {
+            for (const part of parts(await doGenerate(options))) controller.enqueue(part);
+          } catch (error) {
+            controller.enqueue({ type: "error", error });
+          }
+          controller.close();
+        },
+      });
+      return { stream };
     },
   };
 }
 
-function generated(content: Content[]): Generated {
-  const called = content.some(({ type }) => type === "tool-call");
-  return {
-    content,
-    finishReason: { unified: called ? "tool-calls" : "stop", raw: undefined },
-    usage: {
-      inputTokens: { total: undefined, noCache: undefined, cacheRead: undefined, cacheWrite: undefined },
-      outputTokens: { total: undefined, text: undefined, reasoning: undefined },
-    },
-    warnings: [],
-  };
+function* parts({ content, finishReason, usage }: Generated): Generator<SolverStreamPart> {
+  for (const part of content)
+    if (part.type === "tool-call") {
+      const id = part.toolCallId;
+      yield { type: "tool-input-start", id, toolName: part.toolName };
+      yield { type: "tool-input-delta", id, delta: part.input };
+      yield { type: "tool-input-end", id };
+      yield part;
+    } else {
+      yield { type: "text-start", id: "text" };
+      yield { type: "text-delta", id: "text", delta: part.text };
+      yield { type: "text-end", id: "text" };
+    }
+  yield { type: "finish", finishReason, usage };
 }
 
-/** User's and assistant's texts; the agent writes its own system message. */
-function conversation(prompt: readonly PromptMessage[]): ChatMessage[] {
-  const messages: ChatMessage[] = [];
-  for (const message of prompt) {
-    if (message.role !== "user" && message.role !== "assistant") continue;
-    const content = textOf(message);
-    if (content !== "") messages.push({ role: message.role, content });
+function warningsOf({ responseFormat, toolChoice }: CallOptions): Warning[] {
+  const details = "The solver answers with tool calls only.";
+  return [
+    ...(responseFormat?.type === "json"
+      ? [{ type: "unsupported" as const, feature: "responseFormat", details }]
+      : []),
+    ...(toolChoice?.type === "required"
+      ? [
+          {
+            type: "unsupported" as const,
+            feature: "toolChoice required",
+            details: "It may find no tool that fits.",
+          },
+        ]
+      : []),
+  ];
+}
+
+function turnMessages({ role, content }: PromptMessage): TurnMessage[] {
+  if (role !== "tool" || typeof content === "string") return [{ role, text: textOf(content) }];
+  return content
+    .filter(({ type }) => type === "tool-result")
+    .map(({ output }) => ({ role, text: resultText(output) }));
+}
+
+/** A result as the SDK hands it back: text, JSON, parts, or the denial of an approval. */
+function resultText(output: unknown): string {
+  if (typeof output !== "object" || output === null) return JSON.stringify(output);
+  if ("value" in output) {
+    if (typeof output.value === "string") return output.value;
+    return textOf(output.value) || JSON.stringify(output.value);
   }
-  return messages;
-}
-
-function textOf(message: PromptMessage | undefined): string {
-  const content = message?.content ?? "";
-  if (typeof content === "string") return content;
-  const texts = content.map((part) => {
-    if (part.type === "text") return part.text ?? "";
-    if (part.type !== "tool-result") return "";
-    const { output } = part;
-    const value = typeof output === "object" && output !== null && "value" in output ? output.value : output;
-    return typeof value === "string" ? value : JSON.stringify(value);
-  });
-  return texts.filter((text) => text !== "").join("\n");
+  return "reason" in output && typeof output.reason === "string"
+    ? `Not run: ${output.reason}`
+    : "Not run: denied.";
 }

@@ -1,4 +1,5 @@
 /** OpenAI's chat completions and responses APIs, and every endpoint that speaks them. */
+import type { RunnableToolFunctionWithoutParse } from "openai/lib/RunnableFunction";
 import type {
   ChatCompletionFunctionTool,
   ChatCompletionMessageToolCall,
@@ -10,8 +11,9 @@ import type {
   ResponseOutputItem,
 } from "openai/resources/responses/responses";
 import type { AnswerOptions, JsonSchema, JsonSchemaObject, Toolset } from "specdojo";
+import { answerOptions, offeredTools, type ToolOptions } from "./shared/options.js";
 
-export interface ToolOptions {
+export interface StrictOptions {
   /** Names of the tools to offer. Default: all. */
   tools?: readonly string[];
   /** Ask for strict mode where a tool's schema is in the subset that it takes. Default true. */
@@ -19,7 +21,7 @@ export interface ToolOptions {
 }
 
 /** `tools` of a chat completion. */
-export function chatTools(toolset: Toolset, options: ToolOptions = {}): ChatCompletionFunctionTool[] {
+export function chatTools(toolset: Toolset, options: StrictOptions = {}): ChatCompletionFunctionTool[] {
   return offered(toolset, options).map(({ name, description, parameters, strict }) => ({
     type: "function",
     function: { name, description, parameters, ...(strict ? { strict } : {}) },
@@ -27,8 +29,35 @@ export function chatTools(toolset: Toolset, options: ToolOptions = {}): ChatComp
 }
 
 /** `tools` of a response. */
-export function responseTools(toolset: Toolset, options: ToolOptions = {}): FunctionTool[] {
+export function responseTools(toolset: Toolset, options: StrictOptions = {}): FunctionTool[] {
   return offered(toolset, options).map((tool) => ({ type: "function", ...tool }));
+}
+
+/** `tools` of `chat.completions.runTools`, the package's own loop. */
+export function runnableTools(
+  toolset: Toolset,
+  options: StrictOptions & ToolOptions = {},
+): RunnableToolFunctionWithoutParse[] {
+  const { strict: _, ...toolOptions } = options;
+  return chatTools(toolset, options).map(
+    ({ function: { name, description = "", parameters = {}, strict } }) => ({
+      type: "function",
+      function: {
+        name,
+        description,
+        parameters,
+        ...(strict ? { strict } : {}),
+        function: async (args, runner) =>
+          (
+            await toolset.answer(
+              name,
+              args,
+              answerOptions(toolOptions, toolOptions.signal ?? runner.controller.signal),
+            )
+          ).text,
+      },
+    }),
+  );
 }
 
 /** Runs the tool calls of a chat completion's message; the replies go into the next request after that message. */
@@ -65,19 +94,16 @@ export function runFunctionCalls(
   );
 }
 
-function offered(toolset: Toolset, options: ToolOptions) {
-  const wanted = options.tools === undefined ? undefined : new Set(options.tools);
-  return toolset.tools
-    .filter(({ name }) => wanted?.has(name) ?? true)
-    .map(({ name, description, parameters }) => {
-      const strict = options.strict === false ? undefined : strictSchema(parameters);
-      return {
-        name,
-        description: description.slice(0, 1024),
-        parameters: { ...(strict ?? parameters) } as Record<string, unknown>,
-        strict: strict !== undefined,
-      };
-    });
+function offered(toolset: Toolset, options: StrictOptions) {
+  return offeredTools(toolset, options).map(({ name, description, parameters }) => {
+    const strict = options.strict === false ? undefined : strictSchema(parameters);
+    return {
+      name,
+      description: description.slice(0, 1024),
+      parameters: { ...(strict ?? parameters) } as Record<string, unknown>,
+      strict: strict !== undefined,
+    };
+  });
 }
 
 // The keywords of strict mode; `default` and `examples` say nothing about validity and are left out.

@@ -88,7 +88,13 @@ if (installed) {
         },
       ),
     );
-  await step("examples", () => run(process.execPath, [join(root, "examples", "run.mjs")]));
+  await step("examples", () =>
+    run(
+      process.execPath,
+      [join(root, "examples", "run.mjs")],
+      python ? { SPECDOJO_TEST_PYTHON: python } : {},
+    ),
+  );
 }
 
 /** Counts from vitest's report; a file that could not be loaded is one failure. */

@@ -106,9 +106,9 @@ export async function bootstrapAgent<O = UntypedOperations>(
 ): Promise<Agent<O>> {
   const dir = options.out ?? "specdojo-agent";
   const { document } = await loadOpenApi(openapi);
-  const menu = buildToolMenu(await loadOpenApi(document));
   const model = options.model ?? bundledModel;
   const config = await configFor(model, options);
+  const menu = buildToolMenu(await loadOpenApi(document), config.menu);
   // Checked before anything is written or started.
   const tasks = tasksText(options.tasks);
   if (tasks !== undefined) parseTasks(tasks, options.tasksFile ?? "tasks", menu);
@@ -218,7 +218,7 @@ async function finish(run: RunDirectory, agentDir: string, options: RunOptions):
   const { config } = run;
   const progress = options.progress ?? silentProgress;
   const signal = options.signal ?? new AbortController().signal;
-  const menu = buildToolMenu(await loadOpenApi(run.path("document.json")));
+  const menu = buildToolMenu(await loadOpenApi(run.path("document.json")), config.menu);
   progress.phase("starting the worker", 1);
   let python: Promise<string> | undefined;
   const interpreter = (): Promise<string> => {

@@ -2,27 +2,25 @@
 import { stripVTControlCharacters } from "node:util";
 import { type ArgsDef, type CommandDef, defineCommand, parseArgs, renderUsage, runCommand } from "citty";
 import colors from "picocolors";
-import { benchCommand } from "./cli/bench.js";
-import { bootstrapCommand, resumeCommand } from "./cli/bootstrap.js";
-import { doctorCommand } from "./cli/doctor.js";
-import { evalCommand } from "./cli/eval.js";
-import { generateCommand } from "./cli/generate.js";
-import { menuCommand } from "./cli/menu.js";
-import { reportCommand } from "./cli/report.js";
 import { SpecdojoError } from "./util/errors.js";
 import { version } from "./version.js";
 
-// Each command has arguments of its own type; here only what all have in common counts.
-const commands: Record<string, CommandDef> = {
-  bootstrap: bootstrapCommand,
-  menu: menuCommand,
-  eval: evalCommand,
-  bench: benchCommand,
-  resume: resumeCommand,
-  report: reportCommand,
-  generate: generateCommand,
-  doctor: doctorCommand,
-} as unknown as Record<string, CommandDef>;
+// Each is loaded when it is used. Each has arguments of its own type; here only what all have in common counts.
+const commands = {
+  bootstrap: async () => (await import("./cli/bootstrap.js")).bootstrapCommand,
+  menu: async () => (await import("./cli/menu.js")).menuCommand,
+  diff: async () => (await import("./cli/diff.js")).diffCommand,
+  eval: async () => (await import("./cli/eval.js")).evalCommand,
+  bench: async () => (await import("./cli/bench.js")).benchCommand,
+  tasks: async () => (await import("./cli/tasks.js")).tasksCommand,
+  resume: async () => (await import("./cli/bootstrap.js")).resumeCommand,
+  report: async () => (await import("./cli/report.js")).reportCommand,
+  generate: async () => (await import("./cli/generate.js")).generateCommand,
+  export: async () => (await import("./cli/export.js")).exportCommand,
+  serve: async () => (await import("./cli/serve.js")).serveCommand,
+  mock: async () => (await import("./cli/mock.js")).mockCommand,
+  doctor: async () => (await import("./cli/doctor.js")).doctorCommand,
+} as unknown as Record<string, () => Promise<CommandDef>>;
 
 const main = defineCommand({
   meta: {
@@ -40,7 +38,7 @@ async function start(argv: string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const command = name !== undefined && Object.hasOwn(commands, name) ? await commands[name]?.() : undefined;
   if (command === undefined || argv.includes("--help") || argv.includes("-h")) {
     const usage = command === undefined ? await renderUsage(main) : await renderUsage(command, main);
     const asked = name === undefined || name === "--help" || name === "-h" || command !== undefined;

@@ -20,6 +20,8 @@ const allowed: Record<string, readonly string[]> = {
   curriculum: [...model, "reward"],
   train: [...model, "reward", "curriculum"],
   agent: model,
+  mock: data,
+  serve: [...model, "agent"],
   evaluate: [...model, "agent"],
   report: [...model, "agent", "evaluate"],
 };

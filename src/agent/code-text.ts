@@ -46,7 +46,7 @@ export function docComment(text: string, indent: string, limit = 1000): string {
 // Names that would shadow a global type, or that a generated file declares itself.
 const taken = new Set(
   (
-    "Operations Object String Number Boolean BigInt Symbol Function Array ReadonlyArray Record Partial Promise Date " +
+    "FileArgument Operations Object String Number Boolean BigInt Symbol Function Array ReadonlyArray Record Partial Promise Date " +
     "RegExp Error Map Set Uint8Array Pick Omit Exclude Extract Required Readonly Awaited"
   ).split(" "),
 );

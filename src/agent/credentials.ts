@@ -1,4 +1,5 @@
-import type { Tool, ToolMenu } from "../openapi/index.js";
+import type { Tool, ToolMenu } from "../openapi/types.js";
+import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonValue } from "../util/json.js";
 
 /** A token or key, or a name with a password. */
@@ -13,7 +14,23 @@ export interface CredentialRequest {
   /** Scopes or roles that the operation asks for. */
   scopes: string[];
   operation: string;
+  /** `context` of the call: who it is made for. */
+  context: unknown;
+  /** What was returned before and the server has just refused with 401. The same again means: there is no other. */
+  refused?: Credential;
   signal: AbortSignal;
+}
+
+export type CredentialProvider = (
+  request: CredentialRequest,
+) => Credential | undefined | Promise<Credential | undefined>;
+
+/** Thrown by a credentials function to say why there are none. Its message goes into the call's error: no secrets. */
+export class CredentialError extends SpecdojoError {
+  constructor(message: string) {
+    super("credentials", message);
+    this.name = "CredentialError";
+  }
 }
 
 /** Where credentials go in a request. Held only while the request is made. */
@@ -23,12 +40,20 @@ export interface Authorisation {
   cookies: [string, string][];
   /** Every secret text in it, in all forms that are sent: for removing them from messages. */
   secrets: string[];
+  /** By scheme, what it was made of. */
+  used: Map<string, Credential>;
 }
 
-type Provider = (request: CredentialRequest) => Credential | undefined | Promise<Credential | undefined>;
-
 function empty(): Authorisation {
-  return { headers: [], query: [], cookies: [], secrets: [] };
+  return { headers: [], query: [], cookies: [], secrets: [], used: new Map() };
+}
+
+interface AuthorisationRequest {
+  provider: CredentialProvider | undefined;
+  signal: AbortSignal;
+  context: unknown;
+  /** By scheme, what the server has refused. */
+  refused?: ReadonlyMap<string, Credential>;
 }
 
 /**
@@ -38,8 +63,7 @@ function empty(): Authorisation {
 export async function authorise(
   menu: ToolMenu,
   tool: Tool,
-  provider: Provider | undefined,
-  signal: AbortSignal,
+  { provider, signal, context, refused }: AuthorisationRequest,
 ): Promise<Authorisation | { missing: string[] }> {
   const alternatives = tool.security ?? [];
   if (alternatives.length === 0) return empty();
@@ -54,16 +78,17 @@ export async function authorise(
         ? (menu.securitySchemes[scheme] ?? null)
         : null;
       const key = JSON.stringify([scheme, scopes]);
-      if (!asked.has(key))
-        asked.set(
-          key,
-          await provider?.({ scheme, definition, scopes: [...scopes], operation: tool.name, signal }),
-        );
+      const before = refused?.get(scheme);
+      if (!asked.has(key)) {
+        const request = { scheme, definition, scopes: [...scopes], operation: tool.name, context, signal };
+        asked.set(key, await provider?.(before === undefined ? request : { ...request, refused: before }));
+      }
       const credential = asked.get(key);
       if (credential === undefined || !apply(authorisation, definition, credential)) {
         complete = false;
         break;
       }
+      authorisation.used.set(scheme, credential);
     }
     if (complete) return authorisation;
   }
@@ -79,32 +104,36 @@ function apply(to: Authorisation, definition: JsonValue, credential: Credential)
   if (!isObject(definition)) return false;
   const type = String(definition.type);
   const scheme = type === "basic" ? "basic" : type === "http" ? String(definition.scheme).toLowerCase() : "";
+  const header = (name: string, value: string): boolean => {
+    // Two schemes of one alternative that want the same header cannot both be met.
+    if (to.headers.some(([other]) => other.toLowerCase() === name.toLowerCase())) return false;
+    to.headers.push([name, value]);
+    return true;
+  };
   if (scheme === "basic") {
     const pair =
       typeof credential === "string" ? credential : `${credential.username}:${credential.password}`;
     const encoded = Buffer.from(pair, "utf8").toString("base64");
-    to.headers.push(["authorization", `Basic ${encoded}`]);
     to.secrets.push(
       encoded,
       ...formsOf(pair),
       ...(typeof credential === "string" ? [] : formsOf(credential.password)),
     );
-    return true;
+    return header("authorization", `Basic ${encoded}`);
   }
+  // The certificate is a matter of the connection: of `fetch`.
+  if (type === "mutualTLS") return true;
   if (typeof credential !== "string") return false;
   to.secrets.push(...formsOf(credential));
   if (type === "apiKey") {
     const name = String(definition.name);
     if (definition.in === "query") to.query.push([name, credential]);
     else if (definition.in === "cookie") to.cookies.push([name, credential]);
-    else if (definition.in === "header") to.headers.push([name, credential]);
-    else return false;
+    else return definition.in === "header" && header(name, credential);
     return true;
   }
-  if (scheme === "bearer" || type === "oauth2" || type === "openIdConnect") {
-    to.headers.push(["authorization", `Bearer ${credential}`]);
-    return true;
-  }
+  if (scheme === "bearer" || type === "oauth2" || type === "openIdConnect")
+    return header("authorization", `Bearer ${credential}`);
   return false;
 }
 

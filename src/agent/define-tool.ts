@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type * as z3 from "zod/v3";
 import { zodToJsonSchema } from "zod-to-json-schema";
-import type { Tool } from "../openapi/index.js";
+import type { Tool } from "../openapi/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonSchemaObject } from "../util/json.js";
 import type { ArgumentIssue } from "./client-types.js";
@@ -9,6 +9,8 @@ import type { ArgumentIssue } from "./client-types.js";
 /** What an own tool gets beside its arguments. */
 export interface ToolContext {
   signal: AbortSignal;
+  /** `context` of `execute` or `run`: who the call is made for. */
+  context?: unknown;
 }
 
 /** A tool of the application's own, which joins the tools of an API. */

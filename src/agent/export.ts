@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { ToolMenu } from "../openapi/index.js";
+import type { ToolMenu } from "../openapi/types.js";
 import type { PromptStyle } from "../task/prompts.js";
 import { SpecdojoError } from "../util/errors.js";
 import { writeProblem } from "../util/files.js";
@@ -57,15 +57,16 @@ export async function exportAgent(options: ExportOptions): Promise<AgentManifest
   await mkdir(partial, { recursive: true });
   try {
     const files: AgentManifest["files"] = {};
-    const put = async (name: string, text: string): Promise<void> => {
-      const data = Buffer.from(hide(text, options.privatePaths ?? []), "utf8");
+    const put = async (name: string, text: string, hidden = options.privatePaths ?? []): Promise<void> => {
+      const data = Buffer.from(hide(text, hidden), "utf8");
       await mkdir(dirname(join(partial, name)), { recursive: true });
       await writeFile(join(partial, name), data);
       files[name] = { sha256: createHash("sha256").update(data).digest("hex"), bytes: data.byteLength };
     };
-    await put("tools.json", writeMenu(options.menu));
+    // These two hold the document's text and nothing of the machine: an API may well have a path like `/app`.
+    await put("tools.json", writeMenu(options.menu), []);
     for (const [name, text] of generateClient(options.menu, { language: "js" }))
-      await put(`client/${name}`, text);
+      await put(`client/${name}`, text, []);
     await put("evaluation.json", `${JSON.stringify(options.evaluation, undefined, 2)}\n`);
     if (options.report !== undefined) await put("report.html", options.report);
     await copyModel(options.solver.merged, partial, "model", options.baseModel.name, files, put);

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { Tool, ToolMenu } from "../openapi/index.js";
+import type { Tool, ToolMenu } from "../openapi/types.js";
+import { isBinary } from "../openapi/views.js";
 import { isObject, type JsonSchema, type JsonSchemaObject } from "../util/json.js";
 import { docComment, propertyName, stringLiteral, TypeNames } from "./code-text.js";
 import { definitionsOf, references, shareDefinitions } from "./definitions.js";
@@ -68,8 +69,10 @@ function printTypes(menu: ToolMenu): string {
     operations += docComment(about.filter((line) => line !== "").join("\n"), "  ");
     operations += `  ${propertyName(tool.name)}: {\n    arguments: ${parameters};\n    responses: ${responses[i]};\n  };\n`;
   }
+  const named = types.print();
+  const imports = types.hasFiles ? 'import type { FileArgument } from "specdojo/agent";\n\n' : "";
   const head = docComment(`${menu.title} ${menu.version}: arguments and responses of every operation.`, "");
-  return `\n${head}export interface Operations {\n${operations}}\n${types.print()}`;
+  return `\n${imports}${head}export interface Operations {\n${operations}}\n${named}`;
 }
 
 function printResponses(tool: Tool, types: NamedTypes): string {
@@ -93,6 +96,8 @@ interface NamedType {
  * reads differently in requests and responses (readOnly, writeOnly), gets one type for each meaning.
  */
 class NamedTypes {
+  /** Whether a type of a file was printed. */
+  hasFiles = false;
   readonly #names = new TypeNames();
   readonly #types = new Map<string, NamedType>();
   readonly #definitions = new WeakMap<JsonSchemaObject, Map<string, JsonSchema>>();
@@ -115,6 +120,10 @@ class NamedTypes {
     this.#definitions.set(root, definitions);
     return {
       direction,
+      file: () => {
+        this.hasFiles = true;
+        return "FileArgument";
+      },
       resolve: (name, direct) => {
         const schema = definitions.get(name);
         if (schema === undefined) return undefined;
@@ -181,13 +190,14 @@ function reaching(goals: Iterable<string>, definitions: Map<string, JsonSchema>)
   return found;
 }
 
-/** Whether the definition prints differently in requests and responses. */
+/** Whether the definition prints differently in requests and responses: files, readOnly and writeOnly properties. */
 function hasDirection(schema: JsonSchema): boolean {
   const stack: unknown[] = [schema];
   while (stack.length > 0) {
     const value = stack.pop();
     if (Array.isArray(value)) for (const item of value) stack.push(item);
     else if (isObject(value)) {
+      if (isBinary([value as JsonSchemaObject])) return true;
       const required = new Set(Array.isArray(value.required) ? value.required : []);
       for (const [name, property] of isObject(value.properties) ? Object.entries(value.properties) : [])
         if (

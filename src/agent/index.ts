@@ -23,21 +23,43 @@ export type {
   Client,
   ClientOptions,
   DataOf,
+  FileArgument,
+  FileContent,
   HttpError,
   OperationTypes,
+  Page,
+  PageOptions,
+  Paging,
   PlannedRequest,
+  StreamItem,
+  StreamResult,
+  ThrowingClient,
   TypedToolCall,
   UntypedOperations,
 } from "./client-types.js";
-export type { Credential, CredentialRequest } from "./credentials.js";
+export {
+  type Credential,
+  CredentialError,
+  type CredentialProvider,
+  type CredentialRequest,
+} from "./credentials.js";
 export { type DefinedTool, defineTool, type ToolContext, type ToolDefinition } from "./define-tool.js";
 export { type ExportOptions, exportAgent } from "./export.js";
 export { type GenerateOptions, generateClient } from "./generate-client.js";
-export { agentFolder, type LoadOptions as LoadAgentOptions, loadAgent } from "./load.js";
+export { type MenuGrammarOptions, menuGrammar } from "./gguf/grammar.js";
+export { type GgufSolverOptions, ggufSolver } from "./gguf/solver.js";
+export { agentFolder, type LoadOptions as LoadAgentOptions, loadAgent, type Runtime } from "./load.js";
 export { AGENT_FORMAT, type AgentManifest, manifestSchema } from "./manifest.js";
 export { readMenu, writeMenu } from "./menu-file.js";
+export { type OAuthOptions, oauth2 } from "./oauth.js";
 export { resultText } from "./result-text.js";
-export { lazySolver, type Solver, samplerSolver } from "./solver.js";
+export {
+  type CompleteOptions,
+  type CompletionUsage,
+  lazySolver,
+  type Solver,
+  samplerSolver,
+} from "./solver.js";
 export {
   type AnswerOptions,
   createToolset,

@@ -3,14 +3,19 @@ import { createReadStream, existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Backend, SamplingClient } from "../backend/types.js";
+import type { ToolMenu } from "../openapi/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonValue } from "../util/json.js";
 import { type Agent, createAgent } from "./agent.js";
 import type { ClientOptions, UntypedOperations } from "./client-types.js";
 import type { DefinedTool } from "./define-tool.js";
+import { ggufFile } from "./gguf/file.js";
 import { AGENT_FORMAT, type AgentManifest, manifestSchema } from "./manifest.js";
 import { readMenu } from "./menu-file.js";
 import { lazySolver, type Solver, samplerSolver } from "./solver.js";
+
+/** Where a solver runs. */
+export type Runtime = "gguf" | "worker";
 
 export interface LoadOptions {
   /** Interpreter with torch and transformers for the worker that samples the solver. Default: the one specdojo manages. */
@@ -23,6 +28,11 @@ export interface LoadOptions {
   sampler?: SamplingClient;
   /** Another runtime for the solver. */
   solver?: Solver;
+  /**
+   * Where the solver runs: in this process from the folder's GGUF file (`gguf`), or in the Python worker (`worker`).
+   * Default: in this process where the folder has such a file and node-llama-cpp is installed, otherwise in the worker.
+   */
+  runtime?: Runtime;
   client?: ClientOptions;
   /** The application's own tools. */
   tools?: readonly DefinedTool[];
@@ -38,13 +48,11 @@ export async function loadAgent<O = UntypedOperations>(
   dir: string,
   options: LoadOptions = {},
 ): Promise<Agent<O>> {
-  const manifest = await readManifest(dir);
-  await verifyFiles(dir, manifest, options.verify ?? "full");
-  const menu = readMenu(await readFile(join(dir, "tools.json"), "utf8"), join(dir, "tools.json"));
+  const { manifest, menu } = await readAgentFolder(dir, options.verify);
   const evaluation = JSON.parse(await readFile(join(dir, "evaluation.json"), "utf8")) as JsonValue;
   return createAgent<O>({
     menu,
-    solver: options.solver ?? lazySolver(() => startSolver(resolve(dir, "model"), options)),
+    solver: options.solver ?? lazySolver(() => openSolver(resolve(dir), manifest, options)),
     style: manifest.prompts,
     maxTokens: manifest.sampling.maxTokens,
     maxTools: manifest.menu.maxTools,
@@ -55,15 +63,36 @@ export async function loadAgent<O = UntypedOperations>(
   });
 }
 
+/** The checked manifest and the menu of an exported agent. Throws as `loadAgent` does. */
+export async function readAgentFolder(
+  dir: string,
+  verify: "full" | "sizes" = "full",
+): Promise<{ manifest: AgentManifest; menu: ToolMenu }> {
+  const manifest = await readManifest(dir);
+  await verifyFiles(dir, manifest, verify);
+  const place = join(dir, "tools.json");
+  return { manifest, menu: readMenu(await readFile(place, "utf8"), place) };
+}
+
 /** The folder of the exported agent: `dir` itself, or the one inside the folder of a run. */
 export function agentFolder(dir: string): string {
   const inside = join(dir, "agent");
   return !existsSync(join(dir, "agent.json")) && existsSync(join(inside, "agent.json")) ? inside : dir;
 }
 
-async function startSolver(model: string, options: LoadOptions): Promise<Solver> {
+/** Starts the solver of an exported agent. */
+export async function openSolver(
+  dir: string,
+  manifest: AgentManifest,
+  options: LoadOptions,
+): Promise<Solver> {
   const { loadTokenizer } = await import("../rollout/tokenizer.js");
+  const model = join(dir, "model");
   const tokenizer = await loadTokenizer(model);
+  if ((await chooseRuntime(manifest, options)) === "gguf") {
+    const { ggufSolver } = await import("./gguf/solver.js");
+    return ggufSolver({ file: join(dir, ggufFile), tokenizer, style: manifest.prompts });
+  }
   if (options.sampler !== undefined) return samplerSolver(options.sampler, tokenizer);
   if (options.backend !== undefined)
     return samplerSolver(await options.backend.createSampler({ baseModel: model }), tokenizer);
@@ -81,7 +110,16 @@ async function startSolver(model: string, options: LoadOptions): Promise<Solver>
   }
 }
 
-async function readManifest(dir: string): Promise<AgentManifest> {
+/** Where an agent's solver will run with these options. */
+export async function chooseRuntime(manifest: AgentManifest, options: LoadOptions): Promise<Runtime> {
+  if (options.runtime !== undefined) return options.runtime;
+  if (options.sampler !== undefined || options.backend !== undefined) return "worker";
+  if (!Object.hasOwn(manifest.files, ggufFile)) return "worker";
+  const { hasLlama } = await import("./gguf/llama.js");
+  return (await hasLlama()) ? "gguf" : "worker";
+}
+
+export async function readManifest(dir: string): Promise<AgentManifest> {
   const place = join(dir, "agent.json");
   const text = await readFile(place, "utf8").catch((cause: unknown) => {
     throw new SpecdojoError("agent-missing", "There is no exported agent here.", {

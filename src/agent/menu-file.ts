@@ -1,4 +1,4 @@
-import type { Tool, ToolMenu } from "../openapi/index.js";
+import type { Tool, ToolMenu } from "../openapi/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonSchema, type JsonSchemaObject } from "../util/json.js";
 import { definitionsOf, references, shareDefinitions } from "./definitions.js";
@@ -45,10 +45,18 @@ export function writeMenu(menu: ToolMenu, options: { indent?: number } = {}): st
     const own = [...definitionsOf(schema)].filter(([name]) => !shared.has(name));
     return own.length === 0 ? rest : { ...rest, $defs: fromMap(own) };
   };
-  const tools = menu.tools.map((tool) => mapSchemas(tool, strip));
+  const tools = menu.tools.map((tool) => ({
+    ...mapSchemas(tool, strip),
+    servers: tool.servers.map((server) => ({ ...server, url: withoutUser(server.url) })),
+  }));
   const used = new Set(tools.flatMap(schemasOf).flatMap((schema) => reached(schema, shared)));
   const $defs = fromMap([...shared].filter(([name]) => used.has(name)));
   return JSON.stringify({ format: MENU_FORMAT, ...menu, tools, $defs }, undefined, options.indent);
+}
+
+/** A server's address without a user name and password: those have no place in a file that is handed on. */
+function withoutUser(url: string): string {
+  return url.replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?#]*@/i, "$1//");
 }
 
 /** Names in `shared` that a schema reaches, through its own definitions and through shared ones. */

@@ -82,3 +82,22 @@ function leaveOut(place: string, what: string, cut: string[]): null {
   cut.push(`${place}: ${what} left out`);
   return null;
 }
+
+/** Only the properties that dotted paths lead to (`owner.city`); lists on the way are passed through. */
+export function project(value: unknown, paths: readonly string[]): unknown {
+  return projectKeys(
+    value,
+    paths.map((path) => path.split(".")),
+  );
+}
+
+function projectKeys(value: unknown, paths: readonly (readonly string[])[]): unknown {
+  if (Array.isArray(value)) return value.map((item) => projectKeys(item, paths));
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).flatMap(([key, item]): [string, unknown][] => {
+    const inner = paths.filter(([first]) => first === key).map((path) => path.slice(1));
+    if (inner.length === 0) return [];
+    return [[key, inner.some((path) => path.length === 0) ? item : projectKeys(item, inner)]];
+  });
+  return Object.fromEntries(entries);
+}

@@ -1,3 +1,4 @@
+import { isBinary } from "../openapi/views.js";
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
 import { docComment, propertyName, stringLiteral } from "./code-text.js";
 import { definitionName } from "./definitions.js";
@@ -16,6 +17,8 @@ export interface TypeContext {
    * the type itself and not below a property or an element, so that a cycle would make the type refer to itself.
    */
   resolve(name: string, direct: boolean): string | undefined;
+  /** Name of the type of a file among arguments. Default: files are text. */
+  file?(): string;
 }
 
 const unknownType: Printed = { text: "unknown", kind: "atom" };
@@ -96,6 +99,9 @@ class Printer {
   ): Printed {
     switch (type) {
       case "string":
+        if (this.context.direction === "arguments" && isBinary([schema]) && this.context.file !== undefined)
+          return { text: this.context.file(), kind: "atom" };
+        return { text: type, kind: "atom" };
       case "boolean":
       case "null":
         return { text: type, kind: "atom" };

@@ -1,14 +1,35 @@
 import type { SamplingClient } from "../backend/types.js";
+import type { RenderableTool } from "../openapi/render.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
 import type { ChatMessage } from "../task/conversation.js";
+import { callStart } from "../task/prompts.js";
+
+export interface CompleteOptions {
+  maxTokens: number;
+  signal?: AbortSignal;
+  /**
+   * The tools shown in each prompt. A solver that can keep to a grammar then writes calls of these alone; others pass
+   * it over.
+   */
+  tools?: readonly (readonly RenderableTool[])[];
+  /** The answer begins with a call: of the only tool where one is shown. */
+  mustCall?: boolean;
+  /** Told once for each prompt, by its index. */
+  onUsage?: (index: number, usage: CompletionUsage) => void;
+}
+
+/** Counts of tokens; `cached` are those of the prompt that were known from before. */
+export interface CompletionUsage {
+  prompt: number;
+  cached: number;
+  completion: number;
+  finish: "stop" | "length";
+}
 
 /** Something that answers chat prompts with text: a sampled model, or another runtime behind the same two methods. */
 export interface Solver {
   /** One greedy completion for each prompt, in order. */
-  complete(
-    prompts: readonly (readonly ChatMessage[])[],
-    options: { maxTokens: number; signal?: AbortSignal },
-  ): Promise<string[]>;
+  complete(prompts: readonly (readonly ChatMessage[])[], options: CompleteOptions): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -19,21 +40,24 @@ export function samplerSolver(
   close?: () => Promise<void>,
 ): Solver {
   return {
-    async complete(prompts, { maxTokens, signal }) {
+    async complete(prompts, { maxTokens, signal, tools, mustCall, onUsage }) {
       if (prompts.length === 0) return [];
       const params = { maxTokens, temperature: 0, stop: [...tokenizer.stopTokens] };
-      const requests = prompts.map((messages) => ({
-        prompt: tokenizer.renderChat([...messages]),
+      const starts = prompts.map((_, i) => (mustCall === true ? callStart(tools?.[i] ?? []) : ""));
+      const requests = prompts.map((messages, i) => ({
+        prompt: [...tokenizer.renderChat([...messages]), ...tokenizer.encode(starts[i] ?? "")],
         count: 1,
         params,
       }));
       const results = await sampler.sample(requests, signal === undefined ? {} : { signal });
-      return results.map(({ sequences }) => {
+      return results.map(({ sequences }, i) => {
         const tokens = sequences[0]?.tokens ?? [];
+        const finish = sequences[0]?.stopReason ?? "length";
+        const prompt = requests[i]?.prompt.length ?? 0;
+        onUsage?.(i, { prompt, cached: 0, completion: tokens.length, finish });
         const last = tokens.at(-1);
-        return tokenizer.decode(
-          last !== undefined && params.stop.includes(last) ? tokens.slice(0, -1) : tokens,
-        );
+        const ended = last !== undefined && params.stop.includes(last);
+        return (starts[i] ?? "") + tokenizer.decode(ended ? tokens.slice(0, -1) : tokens);
       });
     },
     close: async () => close?.(),

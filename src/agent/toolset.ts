@@ -1,4 +1,6 @@
-import { createArgumentValidator, createMenuIndex, type Tool, type ToolMenu } from "../openapi/index.js";
+import { createArgumentValidator } from "../openapi/arguments.js";
+import { createMenuIndex } from "../openapi/search.js";
+import type { Tool, ToolMenu } from "../openapi/types.js";
 import type { ToolCall } from "../task/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject } from "../util/json.js";
@@ -8,12 +10,13 @@ import type {
   CallFailure,
   Client,
   ClientOptions,
+  FileContent,
   HttpError,
   PlannedRequest,
   UntypedOperations,
 } from "./client-types.js";
 import type { DefinedTool } from "./define-tool.js";
-import { resultText } from "./result-text.js";
+import { project, resultText } from "./result-text.js";
 
 export interface ExecuteOptions {
   /** Asked for each call that is not read-only and not in `allow`. */
@@ -23,6 +26,15 @@ export interface ExecuteOptions {
   /** Plan the requests and send none. */
   dryRun?: boolean;
   signal?: AbortSignal;
+  /** Files that calls may send, by name. A model writes the name; it never sees the content. */
+  files?: Readonly<Record<string, FileContent>>;
+  /** Who the calls are made for: handed to the client's `credentials`, and to the application's own tools. */
+  context?: unknown;
+  /**
+   * By tool, the properties of results that a model sees, e.g. `{ listPets: ["name", "owner.city"] }`; lists on the way
+   * are passed through. Default: all. The outcome itself stays whole.
+   */
+  fields?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** The outcome of a call for a model to read. */
@@ -50,6 +62,8 @@ export interface Toolset<O = UntypedOperations> {
   readonly client: Client<O>;
   /** Tools that fit a text, best first: at most `limit`, by default all that fit at all. */
   search(text: string, limit?: number): Tool[];
+  /** Whether calls of a tool need `confirm` or `allow`: all that change something but the application's trusted tools. */
+  needsConfirmation(name: string): boolean;
   /** What is wrong with the arguments of a call; empty when it fits the tool's schema. */
   check(name: string, args: unknown): ArgumentIssue[];
   /** Runs one call under the safety policy: read-only tools run, others need `confirm` or `allow`. */
@@ -87,15 +101,18 @@ export function createToolset<O = UntypedOperations>(options: ToolsetOptions): T
     return checked.ok ? [] : checked.errors;
   }
 
+  function needsConfirmation(name: string): boolean {
+    return tools.get(name)?.annotations.readOnly !== true && own.get(name)?.trusted !== true;
+  }
+
   async function execute(call: ToolCall, executeOptions: ExecuteOptions = {}): Promise<ToolOutcome> {
     const operation = call.name;
     const tool = tools.get(call.name);
     const issues = check(call.name, call.arguments);
     if (tool === undefined || issues.length > 0) return failure(invalidArguments(operation, issues));
-    const { confirm, allow, dryRun, signal } = executeOptions;
+    const { confirm, allow, dryRun, signal, files = {}, context } = executeOptions;
     const defined = own.get(call.name);
-    const free =
-      tool.annotations.readOnly || defined?.trusted === true || allow?.includes(call.name) === true;
+    const free = !needsConfirmation(call.name) || allow?.includes(call.name) === true;
     if (!free && dryRun !== true && (await confirm?.(structuredClone(call), tool)) !== true)
       return failure({
         kind: "not-confirmed",
@@ -106,10 +123,15 @@ export function createToolset<O = UntypedOperations>(options: ToolsetOptions): T
     if (defined !== undefined) return executeOwn(defined, call, executeOptions);
     const untyped = client as unknown as Client;
     if (dryRun === true) {
-      const planned = untyped.dryRun(call.name, call.arguments);
+      const planned = untyped.dryRun(call.name, call.arguments, { files });
       return planned.ok ? { ok: true, dryRun: planned.request } : { ok: false, error: planned.error };
     }
-    const result = await untyped.call(call.name, call.arguments, signal === undefined ? {} : { signal });
+    const result = await untyped.call(call.name, call.arguments, {
+      files,
+      context,
+      redact: true,
+      ...(signal === undefined ? {} : { signal }),
+    });
     return result.ok
       ? { ok: true, data: result.data, status: result.status }
       : { ok: false, error: result.error };
@@ -126,20 +148,27 @@ export function createToolset<O = UntypedOperations>(options: ToolsetOptions): T
     menu,
     client,
     search,
+    needsConfirmation,
     check,
     execute,
     answer: async (name, args, { maxCharacters, ...rest } = {}) => {
       const read = readArguments(args);
       const outcome = read === undefined ? unreadable(name) : await execute({ name, arguments: read }, rest);
-      return { ok: outcome.ok, text: outcomeText(outcome, maxCharacters) };
+      const text = outcomeText(outcome, { maxCharacters, fields: rest.fields?.[name] });
+      return { ok: outcome.ok, text };
     },
   };
 }
 
-/** The outcome of a call as JSON text for a model. */
-export function outcomeText(outcome: ToolOutcome, maxCharacters?: number): string {
+/** The outcome of a call as JSON text for a model, with only these `fields` of its data. */
+export function outcomeText(
+  outcome: ToolOutcome,
+  options: { maxCharacters?: number | undefined; fields?: readonly string[] | undefined } = {},
+): string {
+  const { maxCharacters, fields } = options;
+  if (outcome.ok && "dryRun" in outcome) return resultText({ planned: outcome.dryRun }, maxCharacters);
   if (outcome.ok)
-    return resultText("dryRun" in outcome ? { planned: outcome.dryRun } : outcome.data, maxCharacters);
+    return resultText(fields === undefined ? outcome.data : project(outcome.data, fields), maxCharacters);
   const { kind, message } = outcome.error;
   const detail =
     outcome.error.kind === "http" ? { status: outcome.error.status, body: outcome.error.body } : {};
@@ -180,6 +209,7 @@ async function executeOwn(
     };
   const result = await defined.run(call.arguments, {
     signal: options.signal ?? new AbortController().signal,
+    context: options.context,
   });
   return result.ok ? result : failure(invalidArguments(call.name, result.issues));
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { CallEvent } from "./client-types.js";
 import { redact } from "./credentials.js";
 
@@ -13,7 +14,11 @@ export interface OutgoingRequest {
   publicUrl: string;
   headers: Headers;
   body: RequestBody | undefined;
+  /** Whether it may be sent again though its method is not idempotent. */
+  repeatable: boolean;
   secrets: string[];
+  /** Remove the secrets from a success, too. */
+  redact: boolean;
 }
 
 export interface TransportLimits {
@@ -28,11 +33,23 @@ export interface TransportDeps {
   fetch: (url: string, init: RequestInit) => Promise<Response>;
   signals: AbortSignal[];
   now: () => number;
+  random: () => number;
   onEvent: (event: CallEvent) => void;
 }
 
 export type Received =
   | { kind: "response"; status: number; headers: Headers; data: unknown; attempts: number }
+  /** Only where a stream was asked for and the status is a success. `chunks` throws `Interruption`. */
+  | {
+      kind: "stream";
+      status: number;
+      headers: Headers;
+      chunks: AsyncGenerator<Uint8Array>;
+      ended: Promise<void>;
+    }
+  | Failed;
+
+export type Failed =
   | { kind: "network"; message: string; attempts: number }
   | { kind: "timeout"; attempts: number }
   | { kind: "aborted" }
@@ -43,25 +60,36 @@ export type Received =
       headers: Headers;
     };
 
+/** Why a stream broke off. */
+export class Interruption extends Error {
+  readonly failed: Failed;
+
+  constructor(failed: Failed) {
+    super(failed.kind);
+    this.failed = failed;
+  }
+}
+
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 const transient = new Set([408, 425, 429, 500, 502, 503, 504]);
 const maxRedirects = 5;
 
 /**
- * Sends a request and reads its whole response. Every outcome is a value: this neither throws nor hangs longer than
- * the limits allow. Only idempotent methods are sent again, after 408, 425, 429, 5xx of the passing kind, a timeout
- * or a network error.
+ * Sends a request and reads its whole response, or hands on its body where a `stream` is asked for. Every outcome is a
+ * value: this neither throws nor hangs longer than the limits allow. Only idempotent methods and `repeatable` requests
+ * are sent again, after 408, 425, 429, 5xx of the passing kind, a timeout or a network error.
  */
 export async function send(
   request: OutgoingRequest,
   limits: TransportLimits,
   deps: TransportDeps,
+  mode: "whole" | "stream" = "whole",
 ): Promise<Received> {
-  const mayRepeat = idempotent.has(request.method);
+  const mayRepeat = request.repeatable || idempotent.has(request.method);
   for (let attempt = 1; ; attempt++) {
-    const received = await sendOnce(request, limits, deps, attempt);
+    const received = await sendOnce(request, limits, deps, attempt, mode);
     if (!mayRepeat || attempt > limits.retries) return received;
-    const delayMs = retryDelay(received, attempt, limits, deps.now);
+    const delayMs = retryDelay(received, attempt, limits, deps);
     if (delayMs === undefined) return received;
     const reason = received.kind === "response" ? `status ${received.status}` : received.kind;
     deps.onEvent({ type: "retry", operation: request.operation, attempt, delayMs, reason });
@@ -73,9 +101,11 @@ function retryDelay(
   received: Received,
   attempt: number,
   limits: TransportLimits,
-  now: () => number,
+  { now, random }: TransportDeps,
 ): number | undefined {
-  const backoff = Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.maxRetryDelayMs);
+  const full = Math.min(limits.retryDelayMs * 2 ** (attempt - 1), limits.maxRetryDelayMs);
+  // Clients that failed together do not come back together.
+  const backoff = Math.round(full * (1 - random() / 2));
   if (received.kind === "network" || received.kind === "timeout") return backoff;
   if (received.kind !== "response" || !transient.has(received.status)) return undefined;
   const asked = retryAfter(received.headers.get("retry-after"), now);
@@ -92,20 +122,64 @@ function retryAfter(value: string | null, now: () => number): number | undefined
 }
 
 /** Resolves to false when a signal was aborted. */
-function sleep(ms: number, signals: readonly AbortSignal[]): Promise<boolean> {
-  return new Promise((resolve) => {
-    const finish = (done: boolean) => {
-      clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener("abort", stop);
-      resolve(done);
-    };
-    const stop = () => finish(false);
-    const timer = setTimeout(() => finish(true), ms);
-    for (const signal of signals) {
-      if (signal.aborted) return finish(false);
-      signal.addEventListener("abort", stop, { once: true });
-    }
-  });
+async function sleep(ms: number, signals: readonly AbortSignal[]): Promise<boolean> {
+  const deadline = new Deadline(signals, ms);
+  await deadline.race(new Promise<never>(() => undefined)).catch(() => undefined);
+  deadline.close();
+  return deadline.ended === "timeout";
+}
+
+/** Ends work when a caller's signal or the time says so. Has to be closed. */
+export class Deadline {
+  ended: "timeout" | "aborted" | undefined;
+  readonly #controller = new AbortController();
+  readonly #signals: readonly AbortSignal[];
+  readonly #stop = (): void => this.#end("aborted");
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Without a time, only the signals end it. */
+  constructor(signals: readonly AbortSignal[], timeoutMs?: number) {
+    this.#signals = signals;
+    // A signal may end any number of calls at once. All listeners are taken off again.
+    if (signals.length > 0) setMaxListeners(0, ...signals);
+    for (const signal of signals) signal.addEventListener("abort", this.#stop, { once: true });
+    if (signals.some(({ aborted }) => aborted)) this.#end("aborted");
+    else if (timeoutMs !== undefined) this.restart(timeoutMs);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  restart(timeoutMs: number): void {
+    this.pause();
+    if (this.ended === undefined) this.#timer = setTimeout(() => this.#end("timeout"), timeoutMs);
+  }
+
+  pause(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** Settles as the work does, or rejects when the time is over, also for work that ignores the signal. */
+  race<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stop = () => reject(new Error("The time is over."));
+      if (this.signal.aborted) stop();
+      this.signal.addEventListener("abort", stop, { once: true });
+      work.then(resolve, reject).finally(() => this.signal.removeEventListener("abort", stop));
+    });
+  }
+
+  close(): void {
+    this.pause();
+    for (const signal of this.#signals) signal.removeEventListener("abort", this.#stop);
+  }
+
+  #end(why: "timeout" | "aborted"): void {
+    this.ended ??= why;
+    this.#controller.abort();
+    this.close();
+  }
 }
 
 async function sendOnce(
@@ -113,55 +187,46 @@ async function sendOnce(
   limits: TransportLimits,
   deps: TransportDeps,
   attempt: number,
+  mode: "whole" | "stream",
 ): Promise<Received> {
-  const controller = new AbortController();
-  let ended: "timeout" | "aborted" | undefined;
-  const end = (why: "timeout" | "aborted") => {
-    ended ??= why;
-    controller.abort();
-  };
-  const stop = () => end("aborted");
-  for (const signal of deps.signals) {
-    if (signal.aborted) return { kind: "aborted" };
-    signal.addEventListener("abort", stop, { once: true });
-  }
-  const timer = setTimeout(() => end("timeout"), limits.timeoutMs);
+  const deadline = new Deadline(deps.signals, limits.timeoutMs);
+  if (deadline.ended !== undefined) return { kind: "aborted" };
+  const { operation, method, publicUrl: url } = request;
+  let streaming = false;
   try {
-    deps.onEvent({
-      type: "request",
-      operation: request.operation,
-      method: request.method,
-      url: request.publicUrl,
-      attempt,
-    });
-    // The race ends the wait also with a fetch that ignores its signal.
-    const work = fetchAndRead(request, limits, deps, controller.signal, attempt);
-    work.catch(() => undefined);
-    const aborted = new Promise<never>((_, refuse) =>
-      controller.signal.addEventListener("abort", () => refuse(new Error("aborted")), { once: true }),
-    );
-    aborted.catch(() => undefined);
-    return await Promise.race([work, aborted]);
+    deps.onEvent({ type: "request", operation, method, url, attempt });
+    const received = await deadline.race(fetchAndRead(request, limits, deps, deadline, attempt, mode));
+    streaming = received.kind === "stream";
+    return received;
   } catch (error) {
-    if (ended === "aborted") return { kind: "aborted" };
-    if (ended === "timeout") return { kind: "timeout", attempts: attempt };
-    return { kind: "network", message: redact(networkMessage(error), request.secrets), attempts: attempt };
+    return failureOf(error, deadline, request, attempt);
   } finally {
-    clearTimeout(timer);
-    for (const signal of deps.signals) signal.removeEventListener("abort", stop);
+    if (!streaming) deadline.close();
   }
+}
+
+function failureOf(error: unknown, deadline: Deadline, request: OutgoingRequest, attempts: number): Failed {
+  if (deadline.ended === "aborted") return { kind: "aborted" };
+  if (deadline.ended === "timeout") return { kind: "timeout", attempts };
+  return { kind: "network", message: redact(networkMessage(error), request.secrets), attempts };
 }
 
 async function fetchAndRead(
   request: OutgoingRequest,
   limits: TransportLimits,
   deps: TransportDeps,
-  signal: AbortSignal,
+  deadline: Deadline,
   attempt: number,
+  mode: "whole" | "stream",
 ): Promise<Received> {
+  const { signal } = deadline;
   const response = await follow(request, deps, signal);
-  const { status, headers } = response;
+  const { status } = response;
+  const secrets = response.ok && !request.redact ? [] : request.secrets;
+  const headers = withoutSecrets(response.headers, secrets);
   deps.onEvent({ type: "response", operation: request.operation, status, attempt });
+  if (mode === "stream" && response.ok)
+    return streamOf(response, headers, request, limits, deadline, attempt);
   let bytes: Uint8Array | undefined;
   try {
     bytes = await readBody(response, limits.maxResponseBytes);
@@ -170,10 +235,55 @@ async function fetchAndRead(
     return { kind: "invalid-response", reason: "broken-body", status, headers };
   }
   if (bytes === undefined) return { kind: "invalid-response", reason: "too-large", status, headers };
-  const read = decode(bytes, headers.get("content-type") ?? "", response.ok ? [] : request.secrets);
+  const read = decode(bytes, headers.get("content-type") ?? "", secrets);
   // An error page that is not JSON is still the answer to an HTTP error.
   if (read.broken && response.ok) return { kind: "invalid-response", reason: "not-json", status, headers };
   return { kind: "response", status, headers, data: read.data, attempts: attempt };
+}
+
+/** The body as it comes. The time runs until the first chunk is asked for, and while a chunk is waited for. */
+function streamOf(
+  response: Response,
+  headers: Headers,
+  request: OutgoingRequest,
+  limits: TransportLimits,
+  deadline: Deadline,
+  attempt: number,
+): Received {
+  const { status } = response;
+  deadline.restart(limits.timeoutMs);
+  const reader = response.body?.getReader();
+  let finish = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    finish = resolve;
+    deadline.signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    let done = false;
+    try {
+      while (reader !== undefined) {
+        deadline.restart(limits.timeoutMs);
+        const next = await deadline.race(reader.read());
+        deadline.pause();
+        if (next.done) break;
+        yield next.value;
+      }
+      done = true;
+    } catch (error) {
+      done = true;
+      const failed = failureOf(error, deadline, request, attempt);
+      throw new Interruption(
+        failed.kind === "network"
+          ? { kind: "invalid-response", reason: "broken-body", status, headers }
+          : failed,
+      );
+    } finally {
+      if (!done) await reader?.cancel().catch(() => undefined);
+      deadline.close();
+      finish();
+    }
+  }
+  return { kind: "stream", status, headers, chunks: chunks(), ended };
 }
 
 /** Follows redirects of reads within the same origin only: credentials in headers go nowhere else. */
@@ -231,7 +341,13 @@ async function readBody(response: Response, limit: number): Promise<Uint8Array |
   return bytes;
 }
 
-function decode(
+function withoutSecrets(headers: Headers, secrets: readonly string[]): Headers {
+  if (secrets.length === 0) return headers;
+  return new Headers([...headers].map(([name, value]): [string, string] => [name, redact(value, secrets)]));
+}
+
+/** JSON as its value, text as text, nothing as undefined, other media types as bytes. */
+export function decode(
   bytes: Uint8Array,
   contentType: string,
   secrets: readonly string[],

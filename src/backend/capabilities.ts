@@ -2,6 +2,8 @@ import type { Backend, Datum } from "./types.js";
 
 /** What servers of the training API do differently. The training loop reads these, never the server's name. */
 export interface Capabilities {
+  /** How `forward_backward` and the large results travel. Servers since SDK 0.25 take only `protobuf`. */
+  encoding: "protobuf" | "json";
   /**
    * How a batch's token losses become one number: `sum` over all tokens, or `sequence-mean`, the mean over each
    * sequence's tokens and then over sequences. See `reductionScale`.
@@ -11,6 +13,8 @@ export interface Capabilities {
   batchHint: boolean;
   /** `lora_config.rank: 0` trains all weights. */
   fullWeights: boolean;
+  /** `loss_fn_config.trained_only` leaves out the logprobs of tokens that do not count in the loss. */
+  trainedOnly: boolean;
   /** `loss_fn_config.kl_beta` adds a KL term against the base model to the loss. */
   klInLoss: boolean;
   /** `grad_clip_norm` is obeyed; otherwise the server ignores it or has a norm of its own. */
@@ -19,9 +23,9 @@ export interface Capabilities {
   adamOptions: boolean;
   /** The same seed, weights and batch give the same tokens. */
   seededSampling: boolean;
-  /** A sampler may be used after its model has trained on. Where false, finish all sampling first. */
+  /** A sampler may be used after its model has trained on. Where false, such a use is refused. */
   samplersOutliveTraining: boolean;
-  /** How many models one server trains at a time. */
+  /** How many models one server trains at a time; `createModel` refuses a second one where it is one. */
   trainableModels: "one" | "many";
   /** How the archive endpoint spells a checkpoint: `weights/NAME` or `NAME`. */
   archiveId: "typed" | "bare";
@@ -31,6 +35,8 @@ export interface Capabilities {
 export type BackendProfile = "local" | "tinker" | "skyrl-jax" | "skyrl-fsdp" | "skyrl-megatron";
 
 const skyrl = {
+  encoding: "protobuf",
+  trainedOnly: false,
   batchHint: false,
   fullWeights: false,
   klInLoss: false,
@@ -42,6 +48,8 @@ const skyrl = {
 
 export const capabilityTable: Readonly<Record<BackendProfile, Readonly<Capabilities>>> = {
   local: {
+    encoding: "protobuf",
+    trainedOnly: true,
     lossReduction: "sum",
     batchHint: true,
     fullWeights: true,
@@ -54,6 +62,8 @@ export const capabilityTable: Readonly<Record<BackendProfile, Readonly<Capabilit
     archiveId: "typed",
   },
   tinker: {
+    encoding: "protobuf",
+    trainedOnly: false,
     lossReduction: "sum",
     batchHint: false,
     fullWeights: false,

@@ -3,7 +3,7 @@ import { SpecdojoError } from "../util/errors.js";
 import { deleteArchive, downloadArchive } from "./archive.js";
 import { type BackendProfile, type Capabilities, capabilityTable, defaultProfile } from "./capabilities.js";
 import { type Clock, systemClock } from "./clock.js";
-import { type Codec, jsonCodec } from "./codec.js";
+import { jsonCodec, protobufCodec } from "./codec.js";
 import { RemoteSampler } from "./sampling.js";
 import { RemoteTrainer, type SessionHooks } from "./training.js";
 import { connectionProblem, Transport, type TransportOptions } from "./transport.js";
@@ -36,7 +36,6 @@ export interface ConnectOptions {
   onWarning?: (message: string) => void;
   fetch?: typeof globalThis.fetch;
   clock?: Clock;
-  codec?: Codec;
 }
 
 /** A connected backend, with what it can do. */
@@ -51,7 +50,10 @@ export interface ConnectedBackend extends Backend {
  */
 export async function connectBackend(options: ConnectOptions): Promise<ConnectedBackend> {
   const kind = options.kind ?? "tinker";
-  const profile = options.profile ?? defaultProfile[kind];
+  const capabilities = {
+    ...capabilityTable[options.profile ?? defaultProfile[kind]],
+    ...options.capabilities,
+  };
   const closing = new AbortController();
   const signal =
     options.signal === undefined ? closing.signal : AbortSignal.any([options.signal, closing.signal]);
@@ -61,7 +63,7 @@ export async function connectBackend(options: ConnectOptions): Promise<Connected
     apiKey: options.apiKey,
     fetch: options.fetch ?? globalThis.fetch,
     clock: options.clock ?? systemClock,
-    codec: options.codec ?? jsonCodec,
+    codec: capabilities.encoding === "protobuf" ? protobufCodec : jsonCodec,
     patience: options.patience ?? 120_000,
     signal,
   };
@@ -81,7 +83,7 @@ export async function connectBackend(options: ConnectOptions): Promise<Connected
     });
   return new RemoteBackend({
     kind,
-    capabilities: { ...capabilityTable[profile], ...options.capabilities },
+    capabilities,
     transport,
     sessionId: session_id,
     closing,
@@ -105,6 +107,8 @@ class RemoteBackend implements ConnectedBackend {
   readonly #sessionId: string;
   readonly #closing: AbortController;
   readonly #heartbeat: NodeJS.Timeout;
+  /** Models that were made and not unloaded. */
+  readonly #open = new Set<string>();
   #nextModelSeqId = 0;
   #nextSamplingSeqId = 0;
 
@@ -152,6 +156,12 @@ class RemoteBackend implements ConnectedBackend {
         place: "lora.rank",
         remedy: "Use a LoRA rank above 0, or the local backend.",
       });
+    if (this.capabilities.trainableModels === "one" && this.#open.size > 0)
+      throw new SpecdojoError("option-unsupported", "This server trains one model at a time.", {
+        place: this.baseUrl,
+        remedy:
+          "Unload the other model first, train both roles with `sharedWeights`, or give each role a server of its own.",
+      });
     const body = {
       type: "create_model",
       session_id: this.#sessionId,
@@ -166,7 +176,8 @@ class RemoteBackend implements ConnectedBackend {
       },
     };
     const { model_id } = await this.#transport.request("create_model", body, createModelReply);
-    const trainer = new RemoteTrainer(this.#transport, model_id, this.#hooks);
+    this.#open.add(model_id);
+    const trainer = new RemoteTrainer(this.#transport, model_id, this.#hooks, this.capabilities);
     if (options.resumeFrom !== undefined) await trainer.load(options.resumeFrom);
     return trainer;
   }
@@ -204,8 +215,9 @@ class RemoteBackend implements ConnectedBackend {
   get #hooks(): SessionHooks {
     return {
       nextSamplingSeqId: () => this.#nextSamplingSeqId++,
-      samplerOfSession: (id) => new RemoteSampler(this.#transport, id, this.capabilities),
+      samplerOfSession: (id, outdated) => new RemoteSampler(this.#transport, id, this.capabilities, outdated),
       samplerOfPath: (path) => this.createSampler({ path }),
+      unloaded: (modelId) => this.#open.delete(modelId),
     };
   }
 }

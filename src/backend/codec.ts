@@ -1,19 +1,36 @@
-/**
- * How bodies are written on the wire. The client is written against this, so that another encoding (the training API
- * also has a protobuf one) is one more object and no change elsewhere.
- */
+import {
+  decodeLosses,
+  decodeSample,
+  encodeForwardBackward,
+  type ForwardBackwardBody,
+  protobufType,
+} from "./protobuf.js";
+
+/** How bodies are written on the wire. `call` is the call that a body belongs to, also where its result is polled. */
 export interface Codec {
-  readonly contentType: string;
+  /** The encodings of a result that are understood, for the `Accept` header. */
   readonly accept: string;
-  encode(path: string, body: unknown): string | Uint8Array;
+  encode(call: string, body: unknown): { contentType: string; content: string | Uint8Array<ArrayBuffer> };
   /** Throws when the bytes cannot be read. */
-  decode(path: string, contentType: string, bytes: Uint8Array): unknown;
+  decode(call: string, contentType: string, bytes: Uint8Array): unknown;
 }
 
 export const jsonCodec: Codec = {
-  contentType: "application/json",
   accept: "application/json",
-  encode: (_path, body) => JSON.stringify(body),
-  decode: (_path, _contentType, bytes) =>
+  encode: (_call, body) => ({ contentType: "application/json", content: JSON.stringify(body) }),
+  decode: (_call, _contentType, bytes) =>
     bytes.length === 0 ? null : (JSON.parse(new TextDecoder().decode(bytes)) as unknown),
+};
+
+/** Protobuf for the request of `forward_backward` and the results of it and of `asample`; JSON for all else. */
+export const protobufCodec: Codec = {
+  accept: `${protobufType}, application/json`,
+  encode: (call, body) =>
+    call === "forward_backward"
+      ? { contentType: protobufType, content: encodeForwardBackward(body as ForwardBackwardBody) }
+      : jsonCodec.encode(call, body),
+  decode: (call, contentType, bytes) => {
+    if (!contentType.includes(protobufType)) return jsonCodec.decode(call, contentType, bytes);
+    return call === "asample" ? decodeSample(bytes) : decodeLosses(bytes);
+  },
 };

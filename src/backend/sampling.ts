@@ -12,13 +12,21 @@ const inFlight = 64;
 export class RemoteSampler implements SamplingClient {
   readonly #transport: Transport;
   readonly #sessionId: string;
-  readonly #batchHint: boolean;
+  readonly #capabilities: Readonly<Capabilities>;
+  readonly #outdated: () => boolean;
   #nextSeqId = 1;
 
-  constructor(transport: Transport, sessionId: string, capabilities: Capabilities) {
+  /** `outdated` says whether the weights' model has been trained on since they were saved. */
+  constructor(
+    transport: Transport,
+    sessionId: string,
+    capabilities: Readonly<Capabilities>,
+    outdated: () => boolean = () => false,
+  ) {
     this.#transport = transport;
     this.#sessionId = sessionId;
-    this.#batchHint = capabilities.batchHint;
+    this.#capabilities = capabilities;
+    this.#outdated = outdated;
   }
 
   async sample(
@@ -27,6 +35,12 @@ export class RemoteSampler implements SamplingClient {
   ): Promise<SampleResult[]> {
     const total = requests.length;
     if (total === 0) return [];
+    if (!this.#capabilities.samplersOutliveTraining && this.#outdated())
+      throw new SpecdojoError("option-unsupported", "This sampler's model has been trained on since.", {
+        place: this.#transport.baseUrl,
+        remedy:
+          "Finish all sampling before the next optimizer step, or take a new sampler: this server keeps no old weights.",
+      });
     const firstSeqId = this.#nextSeqId;
     this.#nextSeqId += total;
     const batch = { id: `${this.#sessionId}/${firstSeqId}`, size: total };
@@ -34,7 +48,7 @@ export class RemoteSampler implements SamplingClient {
       index,
       body: {
         ...sampleBody(request, this.#sessionId, firstSeqId + index),
-        ...(this.#batchHint ? { batch } : {}),
+        ...(this.#capabilities.batchHint ? { batch } : {}),
       },
       requestId: "",
     }));

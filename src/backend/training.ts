@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { SpecdojoError } from "../util/errors.js";
+import type { Capabilities } from "./capabilities.js";
 import type { Transport } from "./transport.js";
 import type { AdamParams, Datum, LossName, SamplingClient, TrainingClient } from "./types.js";
 import { anyReply, forwardBackwardReply, optimStepReply, pathReply, samplerReply } from "./wire.js";
@@ -7,8 +8,10 @@ import { anyReply, forwardBackwardReply, optimStepReply, pathReply, samplerReply
 /** What a training client needs of its session. */
 export interface SessionHooks {
   nextSamplingSeqId(): number;
-  samplerOfSession(samplingSessionId: string): SamplingClient;
+  /** `outdated` says whether the model has been trained on since. */
+  samplerOfSession(samplingSessionId: string, outdated: () => boolean): SamplingClient;
   samplerOfPath(path: string): Promise<SamplingClient>;
+  unloaded(modelId: string): void;
 }
 
 /** One trainable model of a server. Requests are sent in the order of the calls, and waited for independently. */
@@ -16,14 +19,22 @@ export class RemoteTrainer implements TrainingClient {
   readonly modelId: string;
   readonly #transport: Transport;
   readonly #session: SessionHooks;
+  readonly #capabilities: Readonly<Capabilities>;
   #nextSeqId = 1;
+  #steps = 0;
   /** Ends when the last call made so far has been accepted by the server. */
   #accepted: Promise<void> = Promise.resolve();
 
-  constructor(transport: Transport, modelId: string, session: SessionHooks) {
+  constructor(
+    transport: Transport,
+    modelId: string,
+    session: SessionHooks,
+    capabilities: Readonly<Capabilities>,
+  ) {
     this.#transport = transport;
     this.modelId = modelId;
     this.#session = session;
+    this.#capabilities = capabilities;
   }
 
   async forwardBackward(
@@ -31,10 +42,10 @@ export class RemoteTrainer implements TrainingClient {
     loss: LossName,
     config?: Record<string, number>,
   ): Promise<{ logprobs: number[][]; metrics: Record<string, number> }> {
-    const input = lossInput(data, loss, config);
+    const forward_backward_input = this.#input(data, loss, config);
     return toLosses(
       data,
-      await this.#queue("forward_backward", { forward_backward_input: input }, forwardBackwardReply),
+      await this.#queue("forward_backward", { forward_backward_input }, forwardBackwardReply),
     );
   }
 
@@ -43,8 +54,26 @@ export class RemoteTrainer implements TrainingClient {
     loss: LossName,
     config?: Record<string, number>,
   ): Promise<{ logprobs: number[][]; metrics: Record<string, number> }> {
-    const input = lossInput(data, loss, config);
-    return toLosses(data, await this.#queue("forward", { forward_input: input }, forwardBackwardReply));
+    const input = this.#input(data, loss, config);
+    // Servers that take protobuf have one call for both.
+    const reply =
+      this.#capabilities.encoding === "protobuf"
+        ? this.#queue(
+            "forward_backward",
+            { forward_backward_input: input, forward_only: true },
+            forwardBackwardReply,
+          )
+        : this.#queue("forward", { forward_input: input }, forwardBackwardReply);
+    return toLosses(data, await reply);
+  }
+
+  #input(
+    data: readonly Datum[],
+    loss: LossName,
+    config: Record<string, number> | undefined,
+  ): Record<string, unknown> {
+    const options = this.#capabilities.trainedOnly ? { ...config, trained_only: 1 } : config;
+    return lossInput(data, loss, options);
   }
 
   async optimStep(params: AdamParams): Promise<{ metrics: Record<string, number> }> {
@@ -56,6 +85,7 @@ export class RemoteTrainer implements TrainingClient {
       weight_decay: params.weightDecay ?? 0,
       grad_clip_norm: params.gradClipNorm ?? 0,
     };
+    this.#steps += 1;
     return this.#queue("optim_step", { type: "optim_step", adam_params }, optimStepReply);
   }
 
@@ -73,15 +103,17 @@ export class RemoteTrainer implements TrainingClient {
       type: "save_weights_for_sampler",
       sampling_session_seq_id: this.#session.nextSamplingSeqId(),
     };
+    const steps = this.#steps;
     const reply = await this.#queue("save_weights_for_sampler", body, samplerReply);
     return "sampling_session_id" in reply
-      ? this.#session.samplerOfSession(reply.sampling_session_id)
+      ? this.#session.samplerOfSession(reply.sampling_session_id, () => this.#steps > steps)
       : this.#session.samplerOfPath(reply.path);
   }
 
   async unload(): Promise<void> {
     await this.#accepted.catch(() => undefined);
     await this.#transport.request("unload_model", { type: "unload_model", model_id: this.modelId }, anyReply);
+    this.#session.unloaded(this.modelId);
   }
 
   /** Restores a checkpoint; only as the model's first request. */

@@ -149,7 +149,7 @@ export class Transport {
     let patience = new Patience(this.#options);
     for (;;) {
       const started = this.#options.clock.now();
-      const reply = await this.#exchange("POST", "retrieve_future", body, signal, patience);
+      const reply = await this.#exchange("POST", "retrieve_future", body, signal, patience, path);
       if (reply === undefined) continue;
       if (reply.status === 410) return "gone";
       const pending =
@@ -186,16 +186,18 @@ export class Transport {
     }
   }
 
-  /** One exchange; undefined after a dropped connection that was waited for. */
+  /** One exchange; undefined after a dropped connection that was waited for. `call` is what the reply answers. */
   async #exchange(
     method: "GET" | "POST",
     path: string,
     body: unknown,
     signal: AbortSignal,
     patience: Patience,
+    call: string = path,
   ): Promise<Reply | undefined> {
     const { codec, fetch } = this.#options;
     signal.throwIfAborted();
+    const sent = body === undefined ? undefined : codec.encode(path, body);
     let status: number;
     let retryAfter: string | null;
     let contentType: string;
@@ -206,9 +208,9 @@ export class Transport {
         headers: {
           ...this.#credentials(),
           accept: codec.accept,
-          ...(body === undefined ? {} : { "content-type": codec.contentType }),
+          ...(sent === undefined ? {} : { "content-type": sent.contentType }),
         },
-        ...(body === undefined ? {} : { body: codec.encode(path, body) }),
+        ...(sent === undefined ? {} : { body: sent.content }),
         signal,
       });
       status = response.status;
@@ -221,7 +223,7 @@ export class Transport {
       return undefined;
     }
     try {
-      return { status, retryAfter, body: codec.decode(path, contentType, bytes) };
+      return { status, retryAfter, body: codec.decode(call, contentType, bytes) };
     } catch (error) {
       if (status >= 400) return { status, retryAfter, body: null };
       throw new SpecdojoError("backend-reply-invalid", `The reply to ${path} is not ${codec.accept}.`, {

@@ -74,7 +74,8 @@ export async function startWorker(options: WorkerOptions = {}): Promise<Worker> 
   const removeState = async (): Promise<void> => {
     if (options.stateDir === undefined) await rm(stateDir, { recursive: true, force: true });
   };
-  const apiKey = randomBytes(32).toString("hex");
+  // The official SDK of the training API takes only keys that begin like this.
+  const apiKey = `tml-${randomBytes(32).toString("hex")}`;
   const running = new WorkerProcess(python, stateDir, apiKey, options, log);
   try {
     const ready = await running.ready(options.readyTimeout ?? 180_000, options.signal);

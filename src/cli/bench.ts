@@ -1,16 +1,39 @@
-import { basename, extname } from "node:path";
+import { closeSync, createReadStream, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { defineCommand } from "citty";
-import { type BenchModel, runBench, solverBenchModel } from "../evaluate/bench.js";
+import { cacheFolder } from "../backend/environment.js";
+import { type BenchReport, runBench } from "../evaluate/bench.js";
+import { TrainedQuestions } from "../evaluate/contamination.js";
+import { convertSuite } from "../evaluate/convert/index.js";
 import { endpointModel, endpointModels } from "../evaluate/endpoint.js";
 import { type LocalModels, startLocalModels } from "../evaluate/local.js";
-import { loadSuite } from "../evaluate/suite.js";
-import { benchText } from "../evaluate/text.js";
+import { type Ask, asks, type BenchModel, solverBenchModel } from "../evaluate/models.js";
+import { openResponses, requestKey } from "../evaluate/responses.js";
+import { readSuite, type SuiteItem, suiteNames } from "../evaluate/suite.js";
+import { benchText, convertText } from "../evaluate/text.js";
+import type { Prices } from "../evaluate/totals.js";
+import { readTrained } from "../evaluate/trained.js";
+import { renderBench } from "../report/bench.js";
 import { SpecdojoError } from "../util/errors.js";
+import { toJsonLines } from "../util/files.js";
+import { isObject, type JsonObject } from "../util/json.js";
+import { version } from "../version.js";
+import { plainProgress, terminalProgress } from "./progress.js";
 
-interface EndpointSettings {
+interface Settings {
   apiKey: string | undefined;
   concurrency: number;
   retries: number;
+  timeout: number;
+  maxTokens: number | undefined;
+  temperature: number;
+  seed: number;
+  extra: JsonObject | undefined;
+  /** Undefined: each kind of model in its usual way. */
+  asks: readonly Ask[] | undefined;
 }
 
 /** Every value of a repeated option; citty keeps only the last. */
@@ -28,15 +51,59 @@ function wholeNumber(text: string, option: string, least: number): number {
   throw new SpecdojoError(
     "invalid-option",
     `${JSON.stringify(text)} is not a whole number from ${least} on.`,
-    {
-      place: option,
-      remedy: `Give ${option} ${least} or more.`,
-    },
+    { place: option, remedy: `Give ${option} ${least} or more.` },
   );
 }
 
+function positive(text: string, option: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;
+  throw new SpecdojoError("invalid-option", `${JSON.stringify(text)} is not a number from 0 on.`, {
+    place: option,
+    remedy: `Give ${option} a number.`,
+  });
+}
+
+function readAsks(text: string | undefined): Ask[] | undefined {
+  if (text === undefined) return undefined;
+  return text.split(",").map((name) => {
+    const ask = asks.find((known) => known === name.trim());
+    if (ask !== undefined) return ask;
+    throw new SpecdojoError("invalid-option", `${JSON.stringify(name)} is no way of asking.`, {
+      place: "--ask",
+      remedy: `Give ${asks.join(", ")}, or both with a comma.`,
+    });
+  });
+}
+
+function readPrices(text: string | undefined): Prices | undefined {
+  if (text === undefined) return undefined;
+  const [prompt = "", completion = "", ...more] = text.split("/");
+  if (more.length > 0 || completion === "")
+    throw new SpecdojoError("invalid-option", `${JSON.stringify(text)} is not two prices.`, {
+      place: "--price",
+      remedy: "Give the prices of a million tokens read and written, such as --price 0.15/0.60",
+    });
+  return { prompt: positive(prompt, "--price"), completion: positive(completion, "--price") };
+}
+
+function readExtra(text: string | undefined): JsonObject | undefined {
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (isObject(value)) return value as JsonObject;
+  throw new SpecdojoError("invalid-option", `${JSON.stringify(text)} is not a JSON object.`, {
+    place: "--extra",
+    remedy: `Give further fields of the request, such as --extra '{"top_p":0.9}'`,
+  });
+}
+
 /** `URL#MODEL`; without a model's name, the endpoint must offer exactly one. */
-async function openEndpoint(address: string, settings: EndpointSettings): Promise<BenchModel> {
+async function openEndpoint(address: string, settings: Settings): Promise<BenchModel[]> {
   const [baseUrl = address, name] = address.split("#", 2);
   let model = name;
   if (model === undefined || model === "") {
@@ -51,27 +118,168 @@ async function openEndpoint(address: string, settings: EndpointSettings): Promis
       throw new SpecdojoError(
         "endpoint-models",
         `${baseUrl} offers ${offered.length} models: ${offered.slice(0, 10).join(", ")}`,
-        {
-          place: "--model",
-          remedy: `Name one: ${baseUrl}#NAME`,
-        },
+        { place: "--model", remedy: `Name one: ${baseUrl}#NAME` },
       );
     model = offered[0] ?? "";
   }
-  return endpointModel(address, { baseUrl, model, ...settings });
+  const { asks: ways = ["native"], ...rest } = settings;
+  return ways.map((ask) => endpointModel(labelOf(address, ask, ways), { baseUrl, model, ask, ...rest }));
+}
+
+const labelOf = (name: string, ask: Ask, ways: readonly Ask[]): string =>
+  ways.length > 1 ? `${name} (${ask})` : name;
+
+async function openLocal(name: string, local: LocalModels, settings: Settings): Promise<BenchModel[]> {
+  const { sampler, style, maxTokens, fingerprint, takesTools } = await local.openBench(name);
+  const ways = settings.asks ?? ["prompt"];
+  if (ways.includes("native") && !takesTools)
+    throw new SpecdojoError("ask-native", "The model's chat template takes no tools.", {
+      place: name,
+      remedy: "Ask it by the solver's prompt: --ask prompt",
+    });
+  return ways.map((ask) =>
+    solverBenchModel(labelOf(name, ask, ways), sampler, {
+      style,
+      ask,
+      fingerprint,
+      maxTokens: settings.maxTokens ?? maxTokens,
+      temperature: settings.temperature,
+      seed: settings.seed,
+    }),
+  );
+}
+
+/** Reads the suite once: all lines are checked before anything is asked, and trained ones are named. */
+async function survey(
+  path: string,
+  trained: TrainedQuestions | undefined,
+): Promise<{ count: number; excluded: BenchReport["excluded"]; leftOut: ReadonlySet<number> }> {
+  const excluded: BenchReport["excluded"] = [];
+  const leftOut = new Set<number>();
+  let index = 0;
+  for await (const { id, question } of readSuite(path)) {
+    const found = trained?.find(question);
+    if (found !== undefined) {
+      excluded.push({ id, question, ...found });
+      leftOut.add(index);
+    }
+    index++;
+  }
+  return { count: index - leftOut.size, excluded, leftOut };
+}
+
+async function* without(path: string, leftOut: ReadonlySet<number>): AsyncGenerator<SuiteItem> {
+  let index = 0;
+  for await (const item of readSuite(path, true)) if (!leftOut.has(index++)) yield item;
+}
+
+/** Results wait in files until the totals are known, so that a suite of any size fits in memory. */
+class Spool {
+  readonly #folder = mkdtempSync(join(tmpdir(), "specdojo-bench-"));
+  readonly #files = new Map<number, { fd: number; text: string }>();
+
+  path(model: number): string {
+    return join(this.#folder, `${model}.jsonl`);
+  }
+
+  write(model: number, result: object): void {
+    let file = this.#files.get(model);
+    if (file === undefined) {
+      file = { fd: openSync(this.path(model), "w"), text: "" };
+      this.#files.set(model, file);
+    }
+    file.text += `${JSON.stringify(result)}\n`;
+    if (file.text.length > 1 << 16) this.#flush(file);
+  }
+
+  #flush(file: { fd: number; text: string }): void {
+    writeSync(file.fd, file.text);
+    file.text = "";
+  }
+
+  /** Prints the report with the results in their places. */
+  async print(report: BenchReport, out: NodeJS.WritableStream): Promise<void> {
+    const { models, comparisons, excluded, comparedWith, ...head } = report;
+    let text = `${JSON.stringify(head).slice(0, -1)},"models":[`;
+    for (const [i, { label, totals }] of models.entries()) {
+      text += `${i === 0 ? "" : ","}${JSON.stringify({ label, totals }).slice(0, -1)},"results":[`;
+      let first = true;
+      const file = this.#files.get(i);
+      if (file !== undefined) this.#flush(file);
+      if (file !== undefined)
+        for await (const line of createInterface({ input: createReadStream(this.path(i), "utf8") })) {
+          text += first ? line : `,${line}`;
+          first = false;
+          if (text.length < 1 << 16) continue;
+          if (!out.write(text)) await new Promise((drained) => out.once("drain", drained));
+          text = "";
+        }
+      text += "]}";
+    }
+    out.write(`${text}],${JSON.stringify({ comparisons, excluded, comparedWith }).slice(1)}\n`);
+  }
+
+  close(): void {
+    for (const { fd } of this.#files.values()) closeSync(fd);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function convert(
+  name: string | undefined,
+  path: string | undefined,
+  out: string | undefined,
+  json: boolean,
+) {
+  if (name === undefined || path === undefined)
+    throw new SpecdojoError("invalid-option", "`bench convert` needs the suite's name and a path.", {
+      place: "specdojo bench convert NAME PATH",
+      remedy: `The names are ${suiteNames.join(", ")}.`,
+    });
+  const suite = await convertSuite(name, path);
+  const file = out ?? `${suite.name}.jsonl`;
+  await mkdir(dirname(resolve(file)), { recursive: true });
+  await writeFile(file, toJsonLines(suite.items)).catch((cause: unknown) => {
+    throw new SpecdojoError("convert-unwritable", `cannot write ${file}`, {
+      place: file,
+      remedy: "Name another file with --out.",
+      cause,
+    });
+  });
+  const { items, ...rest } = suite;
+  process.stdout.write(
+    json ? `${JSON.stringify({ file, items: items.length, ...rest })}\n` : convertText(suite, file),
+  );
 }
 
 /** `specdojo bench SUITE`: any number of models over a suite of tasks that bring their own tools. */
 export const benchCommand = defineCommand({
-  meta: { name: "bench", description: "Compare models on a tool-calling suite" },
+  meta: {
+    name: "bench",
+    description:
+      "Compare models on a tool-calling suite; `bench convert NAME PATH` makes one from its original files",
+  },
   args: {
-    suite: { type: "positional", description: "Suite, JSON Lines", required: true },
+    suite: { type: "positional", description: "Suite, JSON Lines; or `convert`", required: true },
+    name: {
+      type: "positional",
+      description: `With convert: ${suiteNames.join(", ")}`,
+      required: false,
+    },
+    path: { type: "positional", description: "With convert: the suite's original files", required: false },
     model: {
       type: "string",
       description:
         "An exported agent, a folder of weights, bundled, or URL#MODEL of an OpenAI-compatible endpoint; may be repeated",
-      required: true,
     },
+    ask: {
+      type: "string",
+      description: "native (tool calling), prompt (the solver's), or both; default: native for endpoints",
+    },
+    samples: { type: "string", description: "Answers per item, for pass@k and pass^k", default: "1" },
+    temperature: { type: "string", description: "Default 0, and 0.7 for several samples" },
+    "max-tokens": { type: "string", description: "Longest answer, in tokens" },
+    extra: { type: "string", description: "Further fields of requests to endpoints, as a JSON object" },
     "api-key-env": {
       type: "string",
       description: "Environment variable with the endpoints' key",
@@ -79,45 +287,119 @@ export const benchCommand = defineCommand({
     },
     concurrency: { type: "string", description: "Requests to an endpoint at a time", default: "8" },
     retries: { type: "string", description: "Further tries of a request that failed", default: "4" },
-    seed: { type: "string", description: "Seed of the intervals", default: "0" },
+    timeout: { type: "string", description: "Longest wait for an endpoint, in seconds", default: "120" },
+    price: { type: "string", description: "Of a million tokens read and written, such as 0.15/0.60" },
+    cache: { type: "string", description: "Folder in which all answers are kept for later runs" },
+    fresh: { type: "boolean", description: "Do not go on with an interrupted run", default: false },
+    trained: {
+      type: "string",
+      description: "A run's folder, or JSON Lines with questions trained on; such items are left out",
+    },
+    page: { type: "string", description: "Write the failure analysis as an HTML page" },
+    out: { type: "string", description: "With convert: the file to write; default NAME.jsonl" },
+    seed: { type: "string", description: "Seed of the intervals and of sampling", default: "0" },
     python: { type: "string", description: "Python interpreter for the worker" },
     json: { type: "boolean", description: "Print results and totals as JSON", default: false },
   },
   async run({ args, rawArgs }) {
-    const settings: EndpointSettings = {
+    if (args.suite === "convert") return await convert(args.name, args.path, args.out, args.json);
+    if (args.name !== undefined)
+      throw new SpecdojoError("invalid-option", `${JSON.stringify(args.name)} is one argument too many`, {
+        remedy: "Models are given with --model. See --help.",
+      });
+    const names = [
+      ...new Set([...repeated(rawArgs, "--model"), ...(args.model === undefined ? [] : [args.model])]),
+    ];
+    if (names.length === 0)
+      throw new SpecdojoError("invalid-option", "No model is given.", {
+        place: "--model",
+        remedy: "Give --model, once for each model. See --help.",
+      });
+    const samples = wholeNumber(args.samples, "--samples", 1);
+    const settings: Settings = {
       apiKey: process.env[args["api-key-env"]],
       concurrency: wholeNumber(args.concurrency, "--concurrency", 1),
       retries: wholeNumber(args.retries, "--retries", 0),
+      timeout: positive(args.timeout, "--timeout") * 1000,
+      maxTokens:
+        args["max-tokens"] === undefined ? undefined : wholeNumber(args["max-tokens"], "--max-tokens", 1),
+      temperature:
+        args.temperature === undefined
+          ? samples > 1
+            ? 0.7
+            : 0
+          : positive(args.temperature, "--temperature"),
+      seed: Number.isInteger(Number(args.seed)) ? Number(args.seed) : 0,
+      extra: readExtra(args.extra),
+      asks: readAsks(args.ask),
     };
-    const items = await loadSuite(args.suite);
-    const names = [...new Set([...repeated(rawArgs, "--model"), args.model])];
+    if (samples > 1 && settings.temperature === 0)
+      throw new SpecdojoError("invalid-option", "Greedy answers are all the same.", {
+        place: "--temperature",
+        remedy: "Give a temperature above 0 for several samples, or --samples 1.",
+      });
+    const prices = readPrices(args.price);
+    const trained =
+      args.trained === undefined ? undefined : new TrainedQuestions(await readTrained(args.trained));
+    const { count, excluded, leftOut } = await survey(args.suite, trained);
+    const say = (line: string) => process.stderr.write(`${line}\n`);
+    const progress = process.stderr.isTTY
+      ? terminalProgress(process.stderr, () => Date.now())
+      : plainProgress(say, () => Date.now());
+    const spool = new Spool();
+    const journals: string[] = [];
     let local: LocalModels | undefined;
     try {
       const models: BenchModel[] = [];
       for (const name of names) {
-        if (/^https?:\/\//i.test(name)) models.push(await openEndpoint(name, settings));
+        if (/^https?:\/\//i.test(name)) models.push(...(await openEndpoint(name, settings)));
         else {
-          local ??= await startLocalModels({
-            python: args.python,
-            onProgress: (line) => process.stderr.write(`${line}\n`),
-          });
-          const { solver, style, maxTokens } = await local.open(name);
-          models.push(solverBenchModel(name, solver, { style, maxTokens }));
+          local ??= await startLocalModels({ python: args.python, onProgress: say });
+          models.push(...(await openLocal(name, local, settings)));
         }
       }
+      let shown = "";
       const report = await runBench({
         suite: basename(args.suite, extname(args.suite)),
-        items,
+        items: () => without(args.suite, leftOut),
         models,
+        samples,
         seed: args.seed,
-        onProgress: (label, done, total) => {
-          if (process.stderr.isTTY)
-            process.stderr.write(`\r${label}: ${done} of ${total}${done === total ? "\n" : ""}`);
-          else if (done === total) process.stderr.write(`${label}: ${total} items\n`);
+        total: count,
+        prices,
+        excluded,
+        comparedWith: trained?.count ?? null,
+        async store(model) {
+          const file = `${requestKey([resolve(args.suite), model.label]).slice(0, 24)}.jsonl`;
+          const path = join(args.cache ?? join(cacheFolder(), "bench"), file);
+          if (args.cache === undefined) {
+            journals.push(path);
+            if (args.fresh) await rm(path, { force: true });
+          }
+          const responses = await openResponses(path);
+          if (responses.found > 0) say(`${model.label}: ${responses.found} answers are there from before`);
+          return responses;
+        },
+        onResult: (model, result) => spool.write(model, result),
+        onProgress(label, done, total, { errors, tokens }) {
+          if (shown !== label) progress.phase(label, total ?? 1);
+          shown = label;
+          const notes = [
+            ...(errors > 0 ? [`${errors} not answered`] : []),
+            ...(tokens > 0 ? [`${tokens} tokens`] : []),
+          ];
+          progress.update(done, notes.join(", "));
         },
       });
-      process.stdout.write(args.json ? `${JSON.stringify(report)}\n` : benchText(report));
+      progress.end();
+      const missing = report.models.reduce((sum, { totals }) => sum + totals.errors, 0);
+      if (missing === 0) await Promise.all(journals.map((path) => rm(path, { force: true })));
+      else say(`${missing} answers could not be had; the same command asks only for those.`);
+      if (args.page !== undefined) await writeFile(args.page, renderBench(report, `specdojo ${version}`));
+      if (args.json) await spool.print(report, process.stdout);
+      else process.stdout.write(benchText(report));
     } finally {
+      spool.close();
       await local?.close();
     }
   },

@@ -1,9 +1,15 @@
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { defineCommand } from "citty";
 import pc from "picocolors";
 import {
   buildToolMenu,
+  createFingerprinter,
+  createMenuIndex,
   type Diagnostic,
+  drawMenu,
   loadOpenApi,
+  type MenuOptions,
   renderCompact,
   renderFull,
   type Tool,
@@ -16,12 +22,43 @@ export const menuCommand = defineCommand({
   meta: { name: "menu", description: "Show the tools of an OpenAPI document, by domain, and its faults" },
   args: {
     file: { type: "positional", description: "OpenAPI document (YAML or JSON, also gzip)", required: true },
+    config: { type: "string", description: "JSON file of a run's configuration; its `menu` counts here" },
+    tag: {
+      type: "string",
+      description: "Only operations with these tags (patterns with *, joined by commas)",
+    },
+    path: { type: "string", description: "Only these paths" },
+    method: { type: "string", description: "Only these HTTP methods" },
+    name: { type: "string", description: "Only tools with these names" },
+    domain: { type: "string", description: "Only this domain; with --size, draw from it" },
+    size: { type: "string", description: "Draw a menu of that many tools, or with --search: show that many" },
+    distractors: { type: "string", description: "How many of them are near neighbours; default half" },
+    seed: { type: "string", description: "Seed of the draw", default: "0" },
+    search: { type: "string", description: "Show the tools that fit a question, best first" },
+    fingerprints: { type: "boolean", description: "With --json: a fingerprint per tool", default: false },
+    files: { type: "string", description: "Folder whose files the document's references may lead to" },
+    hosts: { type: "string", description: "Hosts that its references may lead to, joined by commas" },
+    validate: {
+      type: "boolean",
+      description: "Check the document against the official schema (--no-validate: do not)",
+      default: true,
+    },
     json: { type: "boolean", description: "Print JSON", default: false },
   },
   async run({ args }) {
     try {
-      const menu = buildToolMenu(await loadOpenApi(args.file));
-      process.stdout.write(args.json ? `${menuJson(menu)}\n` : menuText(menu));
+      const options = withFilters(await readMenuOptions(args.config), args);
+      const loaded = await loadOpenApi(args.file, {
+        validate: args.validate,
+        references: {
+          ...(args.files === undefined ? {} : { files: args.files }),
+          ...(args.hosts === undefined ? {} : { hosts: args.hosts.split(",").map((host) => host.trim()) }),
+        },
+      });
+      const menu = buildToolMenu(loaded, options);
+      const shown = choose(menu, args);
+      for (const part of args.json ? menuJson(shown, args.fingerprints) : [menuText(shown)])
+        if (!process.stdout.write(part)) await once(process.stdout, "drain");
     } catch (error) {
       if (!SpecdojoError.isInstance(error)) throw error;
       process.stderr.write(
@@ -32,23 +69,113 @@ export const menuCommand = defineCommand({
   },
 });
 
-/** The machine form: tools and diagnostics. */
-export function menuJson(menu: ToolMenu): string {
-  return JSON.stringify({
-    tools: menu.tools.map(({ name, method, path, domain, description, parameters }) => ({
-      name,
-      method: method.toUpperCase(),
-      path,
-      domain,
-      description,
-      parameters,
-    })),
-    diagnostics: menu.diagnostics,
+/** `menu` of a configuration file of a run. */
+export async function readMenuOptions(path: string | undefined): Promise<MenuOptions> {
+  if (path === undefined) return {};
+  try {
+    const { menu = {} } = JSON.parse(await readFile(path, "utf8")) as { menu?: MenuOptions };
+    return menu;
+  } catch (cause) {
+    throw new SpecdojoError("file-unreadable", `${path} cannot be read as JSON`, {
+      place: "--config",
+      remedy: "Give the JSON file of a configuration; see docs/configuration.md.",
+      cause,
+    });
+  }
+}
+
+interface Choice {
+  tag?: string | undefined;
+  path?: string | undefined;
+  method?: string | undefined;
+  name?: string | undefined;
+  domain?: string | undefined;
+  size?: string | undefined;
+  distractors?: string | undefined;
+  seed: string;
+  search?: string | undefined;
+}
+
+/** The filters of the command line come on top of those of the file. */
+function withFilters(options: MenuOptions, { tag, path, method, name }: Choice): MenuOptions {
+  const lists = { tags: tag, paths: path, methods: method, names: name };
+  const given = Object.entries(lists).flatMap(([key, text]) =>
+    text === undefined ? [] : [[key, text.split(",").map((one) => one.trim())]],
+  );
+  return given.length === 0
+    ? options
+    : { ...options, include: { ...options.include, ...Object.fromEntries(given) } };
+}
+
+/** A part of the menu: one domain, a drawn menu, or what a search finds. */
+function choose(menu: ToolMenu, { domain, size, distractors, seed, search }: Choice): ToolMenu {
+  if (search === undefined && size !== undefined)
+    return drawMenu(menu, {
+      size: wholeNumber("--size", size),
+      seed,
+      ...(domain === undefined ? {} : { domain }),
+      ...(distractors === undefined ? {} : { distractors: wholeNumber("--distractors", distractors) }),
+    });
+  let { tools } = menu;
+  if (domain !== undefined) {
+    tools = tools.filter((tool) => tool.domain === domain);
+    if (tools.length === 0)
+      throw new SpecdojoError("invalid-option", `No domain is called ${JSON.stringify(domain)}`, {
+        place: "--domain",
+        remedy: `The domains are: ${menu.domains.map((one) => visible(one.name)).join(", ")}.`,
+      });
+  }
+  if (search !== undefined)
+    tools = createMenuIndex({ tools }).search(search, size === undefined ? 10 : wholeNumber("--size", size));
+  if (tools === menu.tools) return menu;
+  const names = tools.map((tool) => tool.name);
+  const domains = [...new Set(tools.map((tool) => tool.domain))].flatMap((name) =>
+    menu.domains
+      .filter((one) => one.name === name)
+      .map((one) => ({ ...one, tools: names.filter((tool) => one.tools.includes(tool)) })),
+  );
+  return { ...menu, tools, domains };
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new SpecdojoError("invalid-option", `${JSON.stringify(text)} is not a number`, {
+    place: option,
+    remedy: "Give a whole number.",
   });
 }
 
+/** The machine form: tools and diagnostics, then domains. `drawn` where a menu was drawn: what is no distractor. */
+export function* menuJson(menu: ToolMenu & { drawn?: string[] }, fingerprints = false): Generator<string> {
+  const fingerprint = createFingerprinter();
+  // Tool by tool: each has all its schemas, and all of them together may be more than a string can hold.
+  let before = '{"tools":[';
+  for (const tool of menu.tools) {
+    yield before;
+    yield JSON.stringify({
+      name: tool.name,
+      method: tool.method.toUpperCase(),
+      path: tool.path,
+      domain: tool.domain,
+      description: tool.description,
+      parameters: tool.parameters,
+      annotations: tool.annotations,
+      deprecated: tool.deprecated,
+      tokens: { compact: tokens(renderCompact(tool)), full: tokens(renderFull(tool)) },
+      ...(fingerprints ? { fingerprint: fingerprint(tool).all } : {}),
+    });
+    before = ",";
+  }
+  const rest = JSON.stringify({
+    diagnostics: menu.diagnostics,
+    domains: menu.domains,
+    ...(menu.drawn === undefined ? {} : { drawn: menu.drawn }),
+  });
+  yield `${menu.tools.length === 0 ? before : ""}],${rest.slice(1)}\n`;
+}
+
 /** The form for a person: a block per domain, one line per tool, then the diagnostics. */
-export function menuText(menu: ToolMenu): string {
+export function menuText(menu: ToolMenu & { drawn?: string[] }): string {
   const byName = new Map(menu.tools.map((tool) => [tool.name, tool]));
   const compact = menu.tools.reduce((sum, tool) => sum + tokens(renderCompact(tool)), 0);
   const full = menu.tools.reduce((sum, tool) => sum + tokens(renderFull(tool)), 0);
@@ -59,24 +186,30 @@ export function menuText(menu: ToolMenu): string {
   ];
   for (const domain of menu.domains) {
     const text = domain.description === "" ? "" : pc.dim(` - ${visible(domain.description.slice(0, 100))}`);
-    lines.push("", `${pc.bold(visible(domain.name))} (${domain.tools.length})${text}`);
-    for (const name of domain.tools) {
-      const tool = byName.get(name);
-      if (tool !== undefined)
-        lines.push(
-          `  ${mark(tool)} ${visible(renderCompact(tool))} ${pc.dim(`~${tokens(renderCompact(tool))}`)}`,
-        );
+    const members = domain.tools.map((name) => byName.get(name)).filter((tool) => tool !== undefined);
+    const cost = members.reduce((sum, tool) => sum + tokens(renderCompact(tool)), 0);
+    const weight = domain.weight === undefined ? "" : `, weight ${domain.weight}`;
+    lines.push(
+      "",
+      `${pc.bold(visible(domain.name))} (${count(members.length, "tool")}, ~${number(cost)}${weight})${text}`,
+    );
+    for (const tool of members) {
+      const line = `${mark(tool)} ${visible(renderCompact(tool))} ${pc.dim(`~${tokens(renderCompact(tool))}`)}`;
+      lines.push(
+        menu.drawn === undefined || menu.drawn.includes(tool.name) ? `  ${line}` : `  ${line} (near)`,
+      );
     }
   }
-  lines.push("", pc.dim("r reads only  w writes  d destroys  ~n tokens, estimated  * deprecated"));
+  const legend = "r reads only  w writes  d destroys  i may be repeated  ~n tokens, estimated  * deprecated";
+  lines.push("", pc.dim(`${legend}${menu.drawn === undefined ? "" : "  (near) distractor"}`));
   lines.push(...diagnosticLines(menu.diagnostics));
   return `${lines.join("\n")}\n`;
 }
 
 function mark(tool: Tool): string {
-  const { readOnly, destructive } = tool.annotations;
+  const { readOnly, destructive, idempotent } = tool.annotations;
   const kind = readOnly ? pc.green("r") : destructive ? pc.red("d") : pc.yellow("w");
-  return `${kind}${tool.deprecated ? "*" : " "}`;
+  return `${kind}${idempotent && !readOnly ? "i" : " "}${tool.deprecated ? "*" : " "}`;
 }
 
 const shown = 10;

@@ -1,232 +1,261 @@
-import type { Solver } from "../agent/solver.js";
-import { messagesToQuestion } from "../task/conversation.js";
-import { parseCompletion } from "../task/parse.js";
-import { type PromptStyle, solverMessages } from "../task/prompts.js";
-import type { ToolCall } from "../task/types.js";
 import { createRandom } from "../util/random.js";
-import { passesOfficial } from "./official.js";
-import type { Failure, Score } from "./score.js";
-import { scoreAnswer } from "./score.js";
-import { type Interval, mcnemarExact, pairedBootstrap, wilsonInterval } from "./statistics.js";
+import type { BenchAnswer, BenchModel } from "./models.js";
+import { type ResponseStore, requestKey } from "./responses.js";
+import { type Interval, mcnemarExact, pairedBootstrap } from "./statistics.js";
 import type { SuiteItem } from "./suite.js";
+import { type BenchResult, type BenchTotals, type Prices, Tally, type Verdicts } from "./totals.js";
 
-/** What a model answered, or why it could not be asked (a fault of the harness, which is not scored). */
-export type BenchAnswer =
-  | { calls: readonly ToolCall[] | null; text: string; tokens?: { prompt: number; completion: number } }
-  | { error: string };
-
-/** Something that can be asked the items of a suite. */
-export interface BenchModel {
-  label: string;
-  /** Items per call of `ask`. */
-  batch: number;
-  /** Calls of `ask` at a time. */
-  concurrency: number;
-  /** One answer per item, in order. Never rejects for what one item causes. */
-  ask(items: readonly SuiteItem[]): Promise<BenchAnswer[]>;
-  close(): Promise<void>;
-}
-
-/** A solver under its own prompt: the suite's tools in the system message, the answer between tags. */
-export function solverBenchModel(
-  label: string,
-  solver: Solver,
-  options: { style: PromptStyle; maxTokens?: number; batch?: number },
-): BenchModel {
-  return {
-    label,
-    batch: options.batch ?? 16,
-    concurrency: 1,
-    async ask(items) {
-      const prompts = items.map((item) =>
-        solverMessages(item.tools, messagesToQuestion(item.messages), options.style),
-      );
-      const texts = await solver.complete(prompts, { maxTokens: options.maxTokens ?? 512 });
-      return texts.map((text) => {
-        const parsed = parseCompletion(text, { calls: true });
-        return { calls: "calls" in parsed ? parsed.calls : null, text };
-      });
-    },
-    close: () => solver.close(),
-  };
-}
-
-export interface BenchResult {
-  id: string;
-  /** Null when it could not be read as an answer; absent when the model could not be asked. */
-  calls?: readonly ToolCall[] | null;
-  text?: string;
-  /** AST match with the gold answer. */
-  strict?: boolean;
-  /** The suite's published rules; null where it has none here (the item lists no acceptable values). */
-  official?: boolean | null;
-  failures?: Failure[];
-  error?: string;
-}
-
-export interface BenchTotals {
-  /** Items that were answered, and those that were not for a fault of the harness. */
-  answered: number;
-  errors: number;
-  strict: { correct: number; accuracy: number | null; interval: Interval };
-  official: { items: number; correct: number; accuracy: number | null; interval: Interval };
-  toolChoice: number | null;
-  keyF1: number | null;
-  value: number | null;
-  failures: Record<string, number>;
-  tokens: { prompt: number; completion: number };
-}
+/** Two models on the items that both answered. */
+export type Comparison = {
+  items: number;
+  /** Items whose first answer only the later, or only the earlier, model got right; McNemar's exact p of that split. */
+  gained: number;
+  lost: number;
+  p: number;
+  /** Difference of the shares of right answers, with its 95 % paired bootstrap interval. */
+  difference: number;
+} & Interval;
 
 export interface BenchReport {
   format: "specdojo-bench-1";
   suite: string;
   items: number;
+  /** Answers asked for each item. */
+  samples: number;
   models: { label: string; totals: BenchTotals; results: BenchResult[] }[];
-  /** Each further model against the first, over the items that both answered (strict). */
-  comparisons: ({ model: string; against: string; items: number; gained: number; lost: number; p: number } & {
-    difference: number;
-  } & Interval)[];
+  /** Each further model against the first: strict, and by the official rules where both have any. */
+  comparisons: ({ model: string; against: string; official: Comparison | null } & Comparison)[];
+  /** Items that were left out because they, or near-duplicates, were trained on. */
+  excluded: { id: string; question: string; trained: string; similarity: number }[];
+  /** Number of training questions that the items were compared with; null when none were given. */
+  comparedWith: number | null;
 }
 
-interface ModelRun {
-  label: string;
-  results: BenchResult[];
-  scores: (Score | undefined)[];
-  tokens: { prompt: number; completion: number };
+export interface BenchOptions {
+  suite: string;
+  /** The items, as often as they are asked for: once for each model. */
+  items: readonly SuiteItem[] | (() => AsyncIterable<SuiteItem>);
+  models: readonly BenchModel[];
+  seed: number | string;
+  /** Answers to ask for each item; more than one gives pass@k and pass^k. Default 1. */
+  samples?: number;
+  /** Where a model's answers are kept, so that none is asked for twice. */
+  store?: (model: BenchModel) => Promise<ResponseStore | undefined>;
+  prices?: Prices | undefined;
+  /** Each scored answer, in the order of the suite. With it, the report's `results` stay empty. */
+  onResult?: (model: number, result: BenchResult) => void | Promise<void>;
+  /** Answers so far, of which `kept` are from before, and how many could not be had. */
+  onProgress?: (label: string, done: number, total: number | undefined, state: BenchProgress) => void;
+  /** Number of items, where it is known beforehand. */
+  total?: number;
+  excluded?: BenchReport["excluded"];
+  comparedWith?: number | null;
 }
 
+export interface BenchProgress {
+  kept: number;
+  errors: number;
+  tokens: number;
+}
+
+interface Job {
+  index: number;
+  item: SuiteItem;
+  sample: number;
+}
+
+/** Batches that may be finished before an earlier one is: bounds what waits to be written in order. */
+const window = 32;
+/** Faults in a row, without an answer between, after which a model is not asked any more. */
+const hopeless = 32;
+
+function iterate(items: BenchOptions["items"]): AsyncIterable<SuiteItem> | Iterable<SuiteItem> {
+  return typeof items === "function" ? items() : items;
+}
+
+/** Every item as often as it is asked, in batches. */
+async function* batches(options: BenchOptions, size: number): AsyncGenerator<Job[]> {
+  let batch: Job[] = [];
+  let index = 0;
+  for await (const item of iterate(options.items)) {
+    for (let sample = 0; sample < (options.samples ?? 1); sample++) {
+      batch.push({ index, item, sample });
+      if (batch.length === size) {
+        yield batch;
+        batch = [];
+      }
+    }
+    index++;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Asks one model everything, several batches at a time; results are handed on in order. */
 async function runModel(
   model: BenchModel,
-  items: readonly SuiteItem[],
-  onProgress: (done: number) => void,
-): Promise<ModelRun> {
-  const results: BenchResult[] = new Array(items.length);
-  const scores: (Score | undefined)[] = new Array(items.length);
-  const tokens = { prompt: 0, completion: 0 };
-  let next = 0;
+  options: BenchOptions,
+  store: ResponseStore | undefined,
+  emit: (result: BenchResult) => void | Promise<void>,
+): Promise<{ tally: Tally; items: number }> {
+  const samples = options.samples ?? 1;
+  const tally = new Tally(samples, options.prices);
+  const source = batches(options, model.batch);
+  const limit = model.concurrency + window;
+  const waiting = new Map<number, { job: Job; answer: BenchAnswer; kept: boolean }[]>();
+  let wake: (() => void)[] = [];
+  let taken = 0;
+  let written = 0;
   let done = 0;
-  const work = async (): Promise<void> => {
-    while (next < items.length) {
-      const start = next;
-      const batch = items.slice(start, start + model.batch);
-      next += batch.length;
-      const answers = await model.ask(batch);
-      for (const [i, item] of batch.entries()) {
-        const answer = answers[i] ?? { error: "no answer came back" };
-        if ("error" in answer) results[start + i] = { id: item.id, error: answer.error };
-        else {
-          const score = scoreAnswer(
-            { question: item.question, gold: item.gold, argsKnown: true },
-            answer,
-            item.tools,
-          );
-          const acceptable = item.gold.length === 0 ? [] : item.acceptable;
-          scores[start + i] = score;
-          results[start + i] = {
-            id: item.id,
-            calls: answer.calls,
-            text: answer.text,
-            strict: score.correct,
-            official: acceptable === undefined ? null : passesOfficial(answer.calls, acceptable, item.tools),
-            failures: score.failures,
-          };
-          tokens.prompt += answer.tokens?.prompt ?? 0;
-          tokens.completion += answer.tokens?.completion ?? 0;
-        }
+  let items = 0;
+  let faults = 0;
+  let writing: Promise<void> = Promise.resolve();
+  const state: BenchProgress = { kept: 0, errors: 0, tokens: 0 };
+
+  const writeReady = async (): Promise<void> => {
+    for (let ready = waiting.get(written); ready !== undefined; ready = waiting.get(written)) {
+      waiting.delete(written++);
+      for (const { job, answer, kept } of ready) {
+        items = Math.max(items, job.index + 1);
+        await emit(tally.add(job.index, job.item, job.sample, answer, kept));
       }
-      done += batch.length;
-      onProgress(done);
+    }
+    const sleepers = wake;
+    wake = [];
+    for (const resume of sleepers) resume();
+  };
+
+  const work = async (): Promise<void> => {
+    for (;;) {
+      while (taken - written >= limit) await new Promise<void>((resume) => wake.push(resume));
+      const number = taken++;
+      const { value: batch, done: over } = await source.next();
+      if (over === true || batch === undefined) return;
+      const found = await answer(batch);
+      waiting.set(number, found);
+      for (const { answer: one, kept } of found) {
+        if (kept) state.kept++;
+        if ("error" in one) state.errors++;
+        else state.tokens += (one.tokens?.prompt ?? 0) + (one.tokens?.completion ?? 0);
+      }
+      done += found.length;
+      options.onProgress?.(
+        model.label,
+        done,
+        options.total === undefined ? undefined : options.total * samples,
+        state,
+      );
+      writing = writing.then(writeReady);
+      await writing;
     }
   };
-  await Promise.all(Array.from({ length: model.concurrency }, work));
-  return { label: model.label, results, scores, tokens };
-}
 
-function share(correct: number, total: number) {
-  return {
-    correct,
-    accuracy: total === 0 ? null : correct / total,
-    interval: wilsonInterval(correct, total),
+  const answer = async (batch: Job[]): Promise<{ job: Job; answer: BenchAnswer; kept: boolean }[]> => {
+    const keys =
+      store === undefined || model.request === undefined
+        ? undefined
+        : batch.map(({ item, sample }) => requestKey(model.request?.(item, sample)));
+    const answers = await Promise.all(keys?.map((key) => store?.get(key)) ?? []);
+    const open = batch.flatMap((job, i) => (answers[i] === undefined ? [{ job, i }] : []));
+    const asked: BenchAnswer[] =
+      open.length === 0
+        ? []
+        : faults >= hopeless
+          ? open.map(() => ({ error: `not asked, because ${faults} requests in a row had failed` }))
+          : await model.ask(
+              open.map(({ job }) => job.item),
+              open.map(({ job }) => job.sample),
+            );
+    const fresh = new Map<number, BenchAnswer>();
+    for (const [n, { i }] of open.entries()) {
+      const one = asked[n] ?? { error: "no answer came back" };
+      fresh.set(i, one);
+      if ("error" in one) {
+        if (faults < hopeless) faults++;
+      } else {
+        faults = 0;
+        const key = keys?.[i];
+        if (key !== undefined) store?.put(key, one);
+      }
+    }
+    return batch.map((job, i) => ({
+      job,
+      answer: answers[i] ?? fresh.get(i) ?? { error: "no answer came back" },
+      kept: answers[i] !== undefined,
+    }));
   };
+
+  await Promise.all(Array.from({ length: model.concurrency }, work));
+  return { tally, items };
 }
 
-function mean(values: readonly (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
-}
-
-function totalsOf({ results, scores, tokens }: ModelRun): BenchTotals {
-  const answered = scores.filter((score) => score !== undefined);
-  const official = results.filter((result) => typeof result.official === "boolean");
-  const failures: Record<string, number> = {};
-  for (const score of answered)
-    for (const kind of new Set(score.failures.map((failure) => failure.kind)))
-      failures[kind] = (failures[kind] ?? 0) + 1;
-  const officialRight = official.filter((result) => result.official === true).length;
+function compareVerdicts(
+  before: Verdicts,
+  after: Verdicts,
+  seed: number | string,
+  label: string,
+): Comparison | null {
+  const both = before.all.flatMap((count, i) => (count > 0 && (after.all[i] ?? 0) > 0 ? [i] : []));
+  if (both.length === 0) return null;
+  const share = ({ right, all }: Verdicts) => both.map((i) => (right[i] ?? 0) / (all[i] ?? 1));
+  const first = both.map((i) => [before.first[i] ?? -1, after.first[i] ?? -1] as const);
+  const gained = first.filter(([a, b]) => a === 0 && b === 1).length;
+  const lost = first.filter(([a, b]) => a === 1 && b === 0).length;
+  const random = createRandom(seed).fork(`bootstrap/${label}`);
   return {
-    answered: answered.length,
-    errors: results.length - answered.length,
-    strict: share(answered.filter((score) => score.correct).length, answered.length),
-    official: { items: official.length, ...share(officialRight, official.length) },
-    toolChoice: mean(answered.map((score) => Number(score.toolChoice))),
-    keyF1: mean(answered.map((score) => score.keyF1)),
-    value: mean(answered.map((score) => score.value)),
-    failures,
-    tokens,
+    items: both.length,
+    gained,
+    lost,
+    p: mcnemarExact(gained, lost),
+    ...pairedBootstrap(share(before), share(after), random),
   };
 }
 
 /**
  * Asks every model every item and scores the answers. Items that a model could not be asked about are counted as errors,
- * apart from its answers.
+ * apart from its answers. Models run one after another.
  */
-export async function runBench(options: {
-  suite: string;
-  items: readonly SuiteItem[];
-  models: readonly BenchModel[];
-  seed: number | string;
-  onProgress?: (label: string, done: number, total: number) => void;
-}): Promise<BenchReport> {
-  const runs: ModelRun[] = [];
-  for (const model of options.models)
-    runs.push(
-      await runModel(model, options.items, (done) =>
-        options.onProgress?.(model.label, done, options.items.length),
-      ),
-    );
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
+  const total = options.total ?? (typeof options.items === "function" ? undefined : options.items.length);
+  const known = { ...options, ...(total === undefined ? {} : { total }) };
+  const runs: { label: string; tally: Tally; results: BenchResult[] }[] = [];
+  let items = 0;
+  for (const [number, model] of options.models.entries()) {
+    const results: BenchResult[] = [];
+    const store = await options.store?.(model);
+    try {
+      const run = await runModel(model, known, store, (result) =>
+        options.onResult === undefined ? void results.push(result) : options.onResult(number, result),
+      );
+      items = Math.max(items, run.items);
+      runs.push({ label: model.label, tally: run.tally, results });
+    } finally {
+      await store?.close();
+    }
+  }
   const [first, ...others] = runs;
-  const comparisons = others.flatMap((run) => {
-    const pairs = run.results.flatMap((after, i) => {
-      const before = first?.results[i];
-      return before?.strict === undefined || after.strict === undefined ? [] : [{ before, after }];
-    });
-    if (first === undefined || pairs.length === 0) return [];
-    const before = pairs.map((pair) => Number(pair.before.strict));
-    const after = pairs.map((pair) => Number(pair.after.strict));
-    const gained = after.filter((right, i) => right > (before[i] ?? 0)).length;
-    const lost = after.filter((right, i) => right < (before[i] ?? 0)).length;
-    const interval = pairedBootstrap(
-      before,
-      after,
-      createRandom(options.seed).fork(`bootstrap/${run.label}`),
-    );
-    return [
-      {
-        model: run.label,
-        against: first.label,
-        items: pairs.length,
-        gained,
-        lost,
-        p: mcnemarExact(gained, lost),
-        ...interval,
-      },
-    ];
-  });
   return {
     format: "specdojo-bench-1",
     suite: options.suite,
-    items: options.items.length,
-    models: runs.map((run) => ({ label: run.label, totals: totalsOf(run), results: run.results })),
-    comparisons,
+    items,
+    samples: options.samples ?? 1,
+    models: runs.map(({ label, tally, results }) => ({
+      label,
+      totals: tally.totals(),
+      results,
+    })),
+    comparisons: others.flatMap(({ label, tally }) => {
+      if (first === undefined) return [];
+      const strict = compareVerdicts(first.tally.strict, tally.strict, options.seed, label);
+      if (strict === null) return [];
+      const official = compareVerdicts(
+        first.tally.official,
+        tally.official,
+        options.seed,
+        `official/${label}`,
+      );
+      return [{ model: label, against: first.label, ...strict, official }];
+    }),
+    excluded: options.excluded ?? [],
+    comparedWith: options.comparedWith ?? null,
   };
 }

@@ -23,6 +23,55 @@ function trigrams(text: string): Set<string> {
   return grams;
 }
 
+/**
+ * Questions that were trained on, ready to be compared with others. Two sets of which one is not within the threshold of
+ * the other share none of their rarest grams (prefix filter; Chaudhuri et al. 2006), so that few pairs are compared.
+ */
+export class TrainedQuestions {
+  readonly count: number;
+  readonly #questions: { text: string; grams: ReadonlySet<string> }[];
+  readonly #frequency = new Map<string, number>();
+  /** Questions by each of their rare grams. */
+  readonly #byGram = new Map<string, number[]>();
+
+  constructor(questions: Iterable<string>) {
+    this.#questions = [...new Set(questions)].map((text) => ({ text, grams: trigrams(text) }));
+    this.count = this.#questions.length;
+    for (const { grams } of this.#questions)
+      for (const gram of grams) this.#frequency.set(gram, (this.#frequency.get(gram) ?? 0) + 1);
+    for (const [i, { grams }] of this.#questions.entries())
+      for (const gram of this.#rarest(grams)) {
+        const list = this.#byGram.get(gram);
+        if (list === undefined) this.#byGram.set(gram, [i]);
+        else list.push(i);
+      }
+  }
+
+  /** As many of the rarest grams as a set within the threshold cannot be without. */
+  #rarest(grams: ReadonlySet<string>): string[] {
+    const count = grams.size - Math.ceil(nearDuplicateThreshold * grams.size) + 1;
+    const rarity = (gram: string): number => this.#frequency.get(gram) ?? 0;
+    return [...grams].sort((a, b) => rarity(a) - rarity(b) || (a < b ? -1 : 1)).slice(0, count);
+  }
+
+  /** The most similar question within the threshold. */
+  find(question: string): { trained: string; similarity: number } | undefined {
+    const own = trigrams(question);
+    let best: { trained: string; similarity: number } | undefined;
+    const seen = new Set<number>();
+    for (const gram of this.#rarest(own))
+      for (const i of this.#byGram.get(gram) ?? []) {
+        const other = this.#questions[i];
+        if (other === undefined || seen.has(i)) continue;
+        seen.add(i);
+        const value = similarity(own, other.grams);
+        if (value >= nearDuplicateThreshold && value > (best?.similarity ?? 0))
+          best = { trained: other.text, similarity: value };
+      }
+    return best;
+  }
+}
+
 /** Jaccard similarity of two sets of which both are known to be non-empty; 0 as soon as it cannot reach the threshold. */
 function similarity(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
   const [small, large] = a.size < b.size ? [a, b] : [b, a];
@@ -37,21 +86,12 @@ function similarity(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
  * Letter case and punctuation do not count.
  */
 export function findContamination(
-  tasks: readonly ResolvedTask[],
+  tasks: readonly Pick<ResolvedTask, "id" | "question">[],
   trained: Iterable<string>,
 ): Contamination[] {
-  const grams = tasks.map((task) => trigrams(task.question));
-  const worst = new Map<number, { trained: string; similarity: number }>();
-  for (const question of new Set(trained)) {
-    const other = trigrams(question);
-    for (const [i, own] of grams.entries()) {
-      const value = similarity(own, other);
-      if (value >= nearDuplicateThreshold && value > (worst.get(i)?.similarity ?? 0))
-        worst.set(i, { trained: question, similarity: value });
-    }
-  }
-  return tasks.flatMap(({ id, question }, i) => {
-    const found = worst.get(i);
+  const known = new TrainedQuestions(trained);
+  return tasks.flatMap(({ id, question }) => {
+    const found = known.find(question);
     return found === undefined ? [] : [{ id, question, ...found }];
   });
 }

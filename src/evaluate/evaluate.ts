@@ -3,6 +3,7 @@ import { parseCompletion } from "../task/parse.js";
 import type { Rejection, ToolCall } from "../task/types.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { createRandom } from "../util/random.js";
+import { checkGold } from "./check.js";
 import { findContamination } from "./contamination.js";
 import type {
   Baseline,
@@ -19,7 +20,10 @@ import type { ResolvedTask } from "./tasks.js";
 /** What a model decided on one question. `calls` is null when its text could not be read as an answer. */
 export interface EvaluatedDecision {
   calls: readonly { name: string; arguments: unknown }[] | null;
+  /** What it says to the user, or all that it wrote. */
   text: string;
+  /** All that it wrote, where `text` is only a part of it. */
+  completion?: string;
   /** What an agent left out of its text's calls because they could not be run. */
   rejected?: readonly Rejection[];
 }
@@ -77,8 +81,8 @@ async function answerAll(
  * call beside an impossible one is not a right answer.
  */
 function read(decision: EvaluatedDecision | undefined): { calls: ToolCall[] | null; text: string } {
-  if (decision === undefined || decision.calls === null) return { calls: null, text: decision?.text ?? "" };
-  const { text } = decision;
+  const text = decision?.completion ?? decision?.text ?? "";
+  if (decision === undefined || decision.calls === null) return { calls: null, text };
   if (decision.rejected !== undefined && decision.rejected.length > 0) {
     const parsed = parseCompletion(text, { calls: true });
     return { calls: "reason" in parsed ? null : parsed.calls, text };
@@ -106,6 +110,21 @@ function summarise(scores: readonly Score[]): Summary {
     name: mean(scores.map((score) => score.name)),
     keyF1: mean(scores.map((score) => score.keyF1)),
     value: mean(scores.map((score) => score.value)),
+    count: mean(scores.map((score) => Number(score.count))),
+    order: mean(scores.map((score) => score.order)),
+    whole: wholeCalls(scores),
+  };
+}
+
+/** Scores of tasks whose arguments are known have a value part. */
+function wholeCalls(scores: readonly Score[]): Summary["whole"] {
+  const known = scores.filter(({ value }) => value !== null);
+  const correct = known.filter((score) => score.correct).length;
+  return {
+    tasks: known.length,
+    correct,
+    accuracy: known.length === 0 ? null : correct / known.length,
+    interval: wilsonInterval(correct, known.length),
   };
 }
 
@@ -169,12 +188,17 @@ export async function evaluateBaseline(
   };
 }
 
-function compare(items: readonly Item[], seed: number | string): Evaluation["overall"]["difference"] {
+/** Base against tuned, on the items that both answered, by what `verdict` says of a score. */
+function compare(
+  items: readonly Item[],
+  seed: number | string,
+  verdict: (score: Score) => boolean,
+): Evaluation["overall"]["difference"] {
   const pairs = items.flatMap(({ base, tuned }) => (base === undefined ? [] : [{ base, tuned }]));
   if (pairs.length === 0) return null;
   return difference(
-    pairs.map(({ base }) => Number(base.score.correct)),
-    pairs.map(({ tuned }) => Number(tuned.score.correct)),
+    pairs.map(({ base }) => Number(verdict(base.score))),
+    pairs.map(({ tuned }) => Number(verdict(tuned.score))),
     seed,
   );
 }
@@ -232,12 +256,19 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluati
       writers: [...writers].map(([source, count]) => ({ source, tasks: count })),
       excluded,
       comparedWith: trained === undefined ? null : trained.length,
+      goldFaults: checkGold(tasks, menu),
     },
     seed: options.seed,
     overall: {
       base: baseScores === undefined ? null : summarise(baseScores),
       tuned: summarise(tunedScores),
-      difference: compare(items, options.seed),
+      difference: compare(items, options.seed, (score) => score.correct),
+      wholeDifference: compare(
+        items.filter(({ task }) => task.argsKnown),
+        options.seed,
+        (score) => score.correct,
+      ),
+      toolChoiceDifference: compare(items, options.seed, (score) => score.toolChoice),
     },
     baselines: [],
     otherApis: null,

@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { createAgent } from "../agent/agent.js";
 import { agentFolder, loadAgent } from "../agent/load.js";
 import { SpecdojoError } from "../util/errors.js";
@@ -8,6 +8,7 @@ import { writeHeldOut } from "./heldout.js";
 import type { LocalModels } from "./local.js";
 import type { Evaluation } from "./schema.js";
 import { loadTasks } from "./tasks.js";
+import { readTrained, trainingRun } from "./trained.js";
 
 export interface EvaluateFolderOptions {
   /** An exported agent's folder. */
@@ -20,32 +21,10 @@ export interface EvaluateFolderOptions {
   seed: number | string;
   /** The model before training: a folder or a name; `none` for no comparison; default: what the agent says. */
   base?: string | undefined;
-  /** JSON Lines with the `question`s that were trained on. */
+  /** JSON Lines with the `question`s that were trained on, or a run's folder; default: the run that `dir` belongs to. */
   trained?: string | undefined;
   /** What a person should know, e.g. that the base model was not found. */
   onNote?: (note: string) => void;
-}
-
-const trainedLine = z.object({ question: z.string() });
-
-async function readTrained(path: string): Promise<string[]> {
-  const problem = (message: string, cause?: unknown) =>
-    new SpecdojoError("trained-invalid", message, {
-      place: path,
-      remedy: 'Give a JSON Lines file whose lines have a "question".',
-      cause,
-    });
-  const text = await readFile(path, "utf8").catch((cause: unknown) => {
-    throw problem(`cannot read ${path}`, cause);
-  });
-  return text.split("\n").flatMap((line, i) => {
-    if (line.trim() === "") return [];
-    try {
-      return [trainedLine.parse(JSON.parse(line)).question];
-    } catch (cause) {
-      throw problem(`${path}:${i + 1}: not an object with a question`, cause);
-    }
-  });
 }
 
 /**
@@ -56,7 +35,11 @@ export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Ev
   const { models } = options;
   const dir = agentFolder(options.dir);
   const note = options.onNote ?? (() => undefined);
-  const trained = options.trained === undefined ? undefined : await readTrained(options.trained);
+  const run = await trainingRun(options.dir);
+  const trainedAt = options.trained ?? run;
+  const trained = trainedAt === undefined ? undefined : await readTrained(trainedAt);
+  if (options.tasks === undefined && run !== undefined && existsSync(join(run, "tasks.jsonl")))
+    note(`The run was measured on tasks of its own: --tasks ${join(run, "tasks.jsonl")}`);
   const tunedModel = await models.open(dir);
   const tuned = await loadAgent(dir, { solver: tunedModel.solver });
   const { menu, manifest } = tuned;

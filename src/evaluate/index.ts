@@ -1,13 +1,11 @@
 export {
-  type BenchAnswer,
-  type BenchModel,
+  type BenchOptions,
   type BenchReport,
-  type BenchResult,
-  type BenchTotals,
+  type Comparison,
   runBench,
-  solverBenchModel,
 } from "./bench.js";
 export { type Contamination, findContamination, nearDuplicateThreshold } from "./contamination.js";
+export { type ConvertedSuite, convertSuite } from "./convert/index.js";
 export { type EndpointOptions, endpointModel, endpointModels } from "./endpoint.js";
 export {
   type AgentModel,
@@ -20,13 +18,24 @@ export { type EvaluateFolderOptions, evaluateFolder } from "./folder.js";
 export { heldOutSource, writeHeldOut } from "./heldout.js";
 export {
   bundledModel,
+  type LocalBenchModel,
   type LocalModel,
   type LocalModels,
   type LocalOptions,
   startLocalModels,
   styleOf,
 } from "./local.js";
-export { passesOfficial } from "./official.js";
+export {
+  type Ask,
+  asks,
+  type BenchAnswer,
+  type BenchModel,
+  type PromptAnswer,
+  type PromptModel,
+  solverBenchModel,
+} from "./models.js";
+export { officialVerdict, passesOfficial } from "./official.js";
+export { openResponses, type ResponseStore, requestKey } from "./responses.js";
 export {
   type EvaluatedAnswer,
   type EvaluatedGroup,
@@ -45,15 +54,27 @@ export {
   scoreAnswer,
   withoutDefaults,
 } from "./score.js";
-export { type Interval, mcnemarExact, pairedBootstrap, wilsonInterval } from "./statistics.js";
+export {
+  type Interval,
+  mcnemarExact,
+  pairedBootstrap,
+  passAtK,
+  passHatK,
+  wilsonInterval,
+} from "./statistics.js";
 export {
   type AcceptableCall,
   loadSuite,
   parseSuite,
+  readSuite,
   type SuiteItem,
+  type SuiteLine,
+  type SuiteName,
   suiteItemSchema,
+  suiteNames,
   suiteTool,
 } from "./suite.js";
 export { evaluationTaskSchema, loadTasks, parseTasks, type ResolvedTask } from "./tasks.js";
 export { benchText, evaluationText } from "./text.js";
+export { type BenchGroup, type BenchResult, type BenchTotals, type Prices, Tally } from "./totals.js";
 export { type ValueFault, valueFault, valueFaults } from "./values.js";

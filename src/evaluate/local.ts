@@ -1,17 +1,19 @@
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { agentFolder } from "../agent/load.js";
 import { manifestSchema } from "../agent/manifest.js";
 import { type Solver, samplerSolver } from "../agent/solver.js";
 import { ensureEnvironment } from "../backend/environment.js";
-import type { Backend } from "../backend/types.js";
+import type { Backend, SamplingClient } from "../backend/types.js";
 import { packagedWorkerDir, startWorker } from "../backend/worker.js";
 import { resolveModel } from "../rollout/model-files.js";
-import { loadTokenizer } from "../rollout/tokenizer.js";
+import { loadTokenizer, type Tokenizer } from "../rollout/tokenizer.js";
 import { briefStyle, fullStyle, type PromptStyle } from "../task/prompts.js";
 import { SpecdojoError } from "../util/errors.js";
+import type { PromptModel } from "./models.js";
 
 /** The name of the model that comes with this package. */
 export const bundledModel = "bundled";
@@ -23,6 +25,16 @@ export interface LocalModel {
   maxTokens: number;
 }
 
+/** The same, for benchmarks. */
+export interface LocalBenchModel extends Omit<LocalModel, "solver"> {
+  /** Also draws at a temperature, and shows tools through the model's own chat template. */
+  sampler: PromptModel;
+  /** Hash of the folder's files. */
+  fingerprint: string;
+  /** Whether the chat template takes tools. */
+  takesTools: boolean;
+}
+
 /** One worker that samples any number of local models. */
 export interface LocalModels {
   backend: Backend;
@@ -31,6 +43,8 @@ export interface LocalModels {
    * comes with this package. Throws `SpecdojoError` as `resolveModel` and `loadTokenizer` do.
    */
   open(name: string): Promise<LocalModel>;
+  /** The same, for benchmarks. */
+  openBench(name: string): Promise<LocalBenchModel>;
   close(): Promise<void>;
 }
 
@@ -90,6 +104,70 @@ export async function startLocalModels(options: LocalOptions = {}): Promise<Loca
       const sampler = await worker.createSampler({ baseModel: folder });
       return { solver: samplerSolver(sampler, tokenizer), style, maxTokens };
     },
+    async openBench(name) {
+      const { folder, style, maxTokens } = await locate(name, python);
+      const tokenizer = await loadTokenizer(folder);
+      const sampler = await worker.createSampler({ baseModel: folder });
+      return {
+        sampler: samplerModel(sampler, tokenizer),
+        style,
+        maxTokens,
+        fingerprint: await fingerprintOf(folder),
+        takesTools: await takesTools(folder),
+      };
+    },
     close: () => worker.close(),
   };
+}
+
+/** Samples prompts in one batch, each with its own seed; tools go to the chat template. */
+function samplerModel(sampler: SamplingClient, tokenizer: Tokenizer): PromptModel {
+  return {
+    async complete(prompts, { maxTokens, temperature = 0, seeds, tools }) {
+      const stop = [...tokenizer.stopTokens];
+      const requests = prompts.map((messages, i) => ({
+        // Templates take any JSON, though ours are typed for the scalars that they otherwise need.
+        prompt: tokenizer.renderChat(
+          [...messages],
+          tools === undefined ? {} : { variables: { tools: tools[i] as never } },
+        ),
+        count: 1,
+        params: { maxTokens, temperature, stop, ...(seeds === undefined ? {} : { seed: seeds[i] ?? 0 }) },
+      }));
+      const results = await sampler.sample(requests);
+      return results.map(({ sequences }, i) => {
+        const { tokens, stopReason } = sequences[0] ?? { tokens: [], stopReason: "stop" };
+        const last = tokens.at(-1);
+        return {
+          text: tokenizer.decode(last !== undefined && stop.includes(last) ? tokens.slice(0, -1) : tokens),
+          tokens: { prompt: requests[i]?.prompt.length ?? 0, completion: tokens.length },
+          truncated: stopReason === "length",
+        };
+      });
+    },
+    close: async () => undefined,
+  };
+}
+
+/** Files up to this size are hashed whole; of larger ones size and time of change count. */
+const hashedWhole = 64 * 1024 * 1024;
+
+async function fingerprintOf(folder: string): Promise<string> {
+  const hash = createHash("sha256");
+  for (const name of (await readdir(folder)).sort()) {
+    const info = await stat(join(folder, name));
+    if (!info.isFile()) continue;
+    hash.update(`\n${name} ${info.size} `);
+    if (info.size <= hashedWhole) hash.update(await readFile(join(folder, name)));
+    else hash.update(String(info.mtimeMs));
+  }
+  return hash.digest("hex");
+}
+
+async function takesTools(folder: string): Promise<boolean> {
+  for (const name of ["chat_template.jinja", "tokenizer_config.json"]) {
+    const text = await readFile(join(folder, name), "utf8").catch(() => "");
+    if (/\btools\b/.test(text)) return true;
+  }
+  return false;
 }

@@ -30,6 +30,11 @@ const summarySchema = z.object({
   name: share.nullable(),
   keyF1: share.nullable(),
   value: share.nullable(),
+  /** Share of tasks with the right number of calls, and how far calls keep the gold order. */
+  count: share.nullable().optional(),
+  order: share.nullable().optional(),
+  /** The tasks whose arguments are known: whole calls right. The others count for the choice of tools only. */
+  whole: z.object({ tasks: count, correct: count, accuracy: share.nullable(), interval }).optional(),
 });
 export type Summary = z.infer<typeof summarySchema>;
 
@@ -89,6 +94,10 @@ export const evaluationSchema = z.object({
     ),
     /** Number of training questions that the tasks were compared with; null when none were given. */
     comparedWith: count.nullable(),
+    /** Gold calls that contradict the document: no answer that the document allows can be right. */
+    goldFaults: z
+      .array(z.object({ id: z.string(), tool: z.string(), pointer: z.string(), message: z.string() }))
+      .optional(),
   }),
   /** Seed of the bootstrap. */
   seed: z.union([z.number(), z.string()]),
@@ -97,6 +106,9 @@ export const evaluationSchema = z.object({
     tuned: summarySchema,
     /** Tuned minus base: 95 % paired bootstrap interval; exact McNemar p; tasks that only one model answered right. */
     difference: differenceSchema.nullable(),
+    /** The same for tasks whose arguments are known, and for the choice of tools in all tasks. */
+    wholeDifference: differenceSchema.nullable().optional(),
+    toolChoiceDifference: differenceSchema.nullable().optional(),
   }),
   /** Other ways to train on the same tasks, measured on the same questions. */
   baselines: z.array(baselineSchema).default([]),

@@ -58,6 +58,10 @@ export interface Score {
   keyF1: number | null;
   /** Share of equal values over the union of argument names; null where arguments are not known. */
   value: number | null;
+  /** Whether there are as many calls as there should be. */
+  count: boolean;
+  /** Share of the gold calls in the longest part of the answer that keeps their order; null for fewer than two. */
+  order: number | null;
   /** Empty exactly when `correct`. */
   failures: Failure[];
 }
@@ -112,6 +116,8 @@ export function scoreAnswer(task: ScoredTask, answer: ModelAnswer, tools: readon
     name: value,
     keyF1: known ? value : null,
     value: known ? value : null,
+    count: task.gold.length === (answer.calls?.length ?? -1),
+    order: task.gold.length < 2 ? null : 0,
     failures: [],
   });
   if (answer.calls === null) return { ...flat(0), failures: [{ kind: "unparsable" }] };
@@ -144,6 +150,7 @@ export function scoreAnswer(task: ScoredTask, answer: ModelAnswer, tools: readon
   const sum = { name: 0, keyF1: 0, value: 0 };
   const leftOver = new Set(given.keys());
   const unmatched: ToolCall[] = [];
+  const paired: number[] = [];
   for (const [i, wanted] of gold.entries()) {
     const column = assigned[i] ?? -1;
     const found = given[column];
@@ -152,6 +159,7 @@ export function scoreAnswer(task: ScoredTask, answer: ModelAnswer, tools: readon
       continue;
     }
     leftOver.delete(column);
+    paired.push(column);
     sum.name += 1;
     const parts = compare(i, column);
     sum.keyF1 += parts.keyF1;
@@ -173,8 +181,20 @@ export function scoreAnswer(task: ScoredTask, answer: ModelAnswer, tools: readon
     name: sum.name / most,
     keyF1: known ? sum.keyF1 / most : null,
     value: known ? sum.value / most : null,
+    count: gold.length === given.length,
+    order: gold.length < 2 ? null : longestRise(paired) / gold.length,
     failures,
   };
+}
+
+/** Length of the longest rising subsequence. */
+function longestRise(numbers: readonly number[]): number {
+  const ends: number[] = [];
+  for (const number of numbers) {
+    const place = ends.findIndex((end) => end >= number);
+    ends[place < 0 ? ends.length : place] = number;
+  }
+  return ends.length;
 }
 
 function argumentFailures(

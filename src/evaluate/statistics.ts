@@ -80,3 +80,25 @@ export function mcnemarExact(gained: number, lost: number): number {
   }
   return Math.min(1, 2 * tail);
 }
+
+/**
+ * Estimate without bias of the chance that at least one of `k` answers is right, from `right` right ones of `total`
+ * (pass@k; Chen et al. 2021, equation 1): 1 - C(total - right, k) / C(total, k).
+ */
+export function passAtK(total: number, right: number, k: number): number {
+  return 1 - chooseRatio(total - right, total, k);
+}
+
+/** The same for the chance that all of `k` answers are right (pass^k; Yao et al. 2024, tau-bench): C(right, k) / C(total, k). */
+export function passHatK(total: number, right: number, k: number): number {
+  return chooseRatio(right, total, k);
+}
+
+/** C(part, k) / C(total, k) without large numbers. */
+function chooseRatio(part: number, total: number, k: number): number {
+  if (!(k >= 1 && k <= total && part >= 0 && part <= total))
+    throw new RangeError(`pass@k: ${part} of ${total} answers, k = ${k}`);
+  let ratio = 1;
+  for (let i = 0; i < k; i++) ratio *= Math.max(0, part - i) / (total - i);
+  return ratio;
+}

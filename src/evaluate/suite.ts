@@ -1,11 +1,29 @@
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
 import { z } from "zod";
 import type { Tool } from "../openapi/types.js";
+import type { ChatMessage } from "../task/conversation.js";
 import type { ToolCall } from "../task/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import type { JsonSchemaObject, JsonValue } from "../util/json.js";
 
 const jsonObject = z.record(z.string(), z.json());
+
+/** Suites whose published rules are known here. */
+export const suiteNames = [
+  "bfcl",
+  "toolalpaca",
+  "seal-tools",
+  "nexusraven",
+  "api-bank",
+  "snips",
+  "restbench",
+] as const;
+export type SuiteName = (typeof suiteNames)[number];
+
+/** Name of a type as the suite's own files write it, and that of a list's items. */
+const argumentTypeSchema = z.union([z.tuple([z.string()]), z.tuple([z.string(), z.string()])]);
+export type ArgumentType = z.infer<typeof argumentTypeSchema>;
 
 /** One line of a suite: its own tools, and the calls that answer it; see `docs/evaluation.md`. */
 export const suiteItemSchema = z.object({
@@ -26,15 +44,32 @@ export const suiteItemSchema = z.object({
   acceptable: z
     .array(z.object({ name: z.string(), arguments: z.record(z.string(), z.array(z.json())) }))
     .optional(),
+  /** Whose published rules count; default: those that the `id` names (`snips-…`), or BFCL's where there is `acceptable`. */
+  suite: z.enum(suiteNames).optional(),
+  /** A part of the suite, such as `parallel`; for BFCL it says the language of the arguments. */
+  category: z.string().optional(),
+  /** What the item is counted under in the analysis, such as the API that its tools belong to. */
+  group: z.string().optional(),
+  /** False where the arguments are not known: only the choice of tools counts. */
+  args_known: z.boolean().optional(),
+  /** The types of arguments in the suite's own words, by tool and argument, where JSON Schema has fewer. */
+  types: z.record(z.string(), z.record(z.string(), argumentTypeSchema)).optional(),
 });
+export type SuiteLine = z.input<typeof suiteItemSchema>;
 
 export interface SuiteItem {
   id: string;
   question: string;
-  messages: { role: "user" | "assistant"; content: string }[];
+  messages: ChatMessage[];
   tools: Tool[];
   gold: ToolCall[];
   acceptable: AcceptableCall[] | undefined;
+  suite: SuiteName | undefined;
+  category: string | undefined;
+  /** Heading in the analysis. */
+  group: string;
+  argsKnown: boolean;
+  types: Record<string, Record<string, ArgumentType>> | undefined;
 }
 
 export interface AcceptableCall {
@@ -66,68 +101,113 @@ export function suiteTool(tool: {
   };
 }
 
-/** Suites call the answering side `agent`, `assistant`, `bot` or `system`; whoever is not the user answers. */
-function toRole(role: string): "user" | "assistant" {
-  return role.toLowerCase() === "user" ? "user" : "assistant";
+/**
+ * Suites call the answering side `agent`, `assistant`, `bot` or `system`; whoever is not the user answers. A system
+ * message that comes first instructs.
+ */
+function toRole(role: string, index: number): ChatMessage["role"] {
+  if (role.toLowerCase() === "user") return "user";
+  return index === 0 && role.toLowerCase() === "system" ? "system" : "assistant";
+}
+
+/** The suite that an item's `id` begins with. */
+function suiteOf(id: string): SuiteName | undefined {
+  return suiteNames.find((name) => id.startsWith(`${name}-`));
+}
+
+/** `""` and `\uFEFF` are no items. */
+function parseLine(line: string, place: string, checked = false): SuiteItem | undefined {
+  const bare = line.replace(/^\uFEFF/, "");
+  if (bare.trim() === "") return undefined;
+  const fail = (what: string) =>
+    new SpecdojoError("suite-invalid", `${place}: ${what}`, {
+      place,
+      remedy:
+        'Each line is an object with "id", "question", "tools", "gold" and, for BFCL, "acceptable". `specdojo bench convert` writes it from a suite\'s own files.',
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(bare);
+  } catch (error) {
+    throw fail(`not JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  const parsed = checked
+    ? { success: true as const, data: value as z.infer<typeof suiteItemSchema> }
+    : suiteItemSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw fail(
+      issue === undefined ? "not an item" : `/${issue.path.map(String).join("/")}: ${issue.message}`,
+    );
+  }
+  const { id, question, messages, tools, gold, acceptable, suite, category, group, args_known, types } =
+    parsed.data;
+  const own = suite ?? suiteOf(id) ?? (acceptable === undefined ? undefined : "bfcl");
+  return {
+    id,
+    question,
+    messages: messages?.map(({ role, content }, i) => ({ role: toRole(role, i), content })) ?? [
+      { role: "user", content: question },
+    ],
+    tools: tools.map(suiteTool),
+    gold,
+    acceptable,
+    suite: own,
+    category,
+    group: group ?? category ?? own ?? "all",
+    argsKnown: args_known ?? true,
+    types,
+  };
+}
+
+function noItems(place: string): SpecdojoError {
+  return new SpecdojoError("suite-empty", `${place} has no items`, {
+    place,
+    remedy: "Give a file with one item per line.",
+  });
 }
 
 /** Reads a suite (JSON Lines). Throws `suite-invalid`, which names file and line, where a line has another shape. */
 export function parseSuite(text: string, place: string): SuiteItem[] {
-  const items: SuiteItem[] = [];
-  for (const [index, line] of text
-    .replace(/^\uFEFF/, "")
-    .split(/\r?\n/)
-    .entries()) {
-    if (line.trim() === "") continue;
-    const fail = (what: string) =>
-      new SpecdojoError("suite-invalid", `${place}:${index + 1}: ${what}`, {
-        place: `${place}:${index + 1}`,
-        remedy: 'Each line is an object with "id", "question", "tools", "gold" and, for BFCL, "acceptable".',
-      });
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      throw fail(`not JSON (${error instanceof Error ? error.message : String(error)})`);
-    }
-    const parsed = suiteItemSchema.safeParse(value);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      throw fail(
-        issue === undefined ? "not an item" : `/${issue.path.map(String).join("/")}: ${issue.message}`,
-      );
-    }
-    const { id, question, messages, tools, gold, acceptable } = parsed.data;
-    items.push({
-      id,
-      question,
-      messages: messages?.map(({ role, content }) => ({ role: toRole(role), content })) ?? [
-        { role: "user", content: question },
-      ],
-      tools: tools.map(suiteTool),
-      gold,
-      acceptable,
-    });
-  }
-  if (items.length === 0)
-    throw new SpecdojoError("suite-empty", `${place} has no items`, {
-      place,
-      remedy: "Give a file with one item per line.",
-    });
+  const items = text.split(/\r?\n/).flatMap((line, index) => parseLine(line, `${place}:${index + 1}`) ?? []);
+  if (items.length === 0) throw noItems(place);
   return items;
 }
 
-/** Reads a suite file; throws `suite-unreadable` when there is none, otherwise as `parseSuite`. */
-export async function loadSuite(path: string): Promise<SuiteItem[]> {
-  let text: string;
+/**
+ * The items of a suite file, read as they are asked for; a file of any size takes the memory of one line. Throws
+ * `suite-unreadable` when there is none, otherwise as `parseSuite`. `checked` says that the file was read before.
+ */
+export async function* readSuite(path: string, checked = false): AsyncGenerator<SuiteItem> {
+  const stream = createReadStream(path, "utf8");
+  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
+  let number = 0;
+  let found = false;
   try {
-    text = await readFile(path, "utf8");
+    for await (const line of lines) {
+      number++;
+      const item = parseLine(line, `${path}:${number}`, checked);
+      if (item === undefined) continue;
+      found = true;
+      yield item;
+    }
   } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && "syscall" in cause)) throw cause;
     throw new SpecdojoError("suite-unreadable", `cannot read the suite ${path}`, {
       place: path,
       remedy: "Give the path of a JSON Lines file.",
       cause,
     });
+  } finally {
+    lines.close();
+    stream.destroy();
   }
-  return parseSuite(text, path);
+  if (!found) throw noItems(path);
+}
+
+/** All items of a suite file; throws as `readSuite`. */
+export async function loadSuite(path: string): Promise<SuiteItem[]> {
+  const items: SuiteItem[] = [];
+  for await (const item of readSuite(path)) items.push(item);
+  return items;
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Tool, ToolMenu } from "../openapi/types.js";
 import type { ToolCall } from "../task/types.js";
 import { SpecdojoError } from "../util/errors.js";
-import type { JsonObject, JsonValue } from "../util/json.js";
+import { isObject, type JsonObject, type JsonValue } from "../util/json.js";
 
 const jsonValue: z.ZodType<JsonValue> = z.json();
 
@@ -44,7 +44,11 @@ function pathShape(path: string): string {
   return path.replace(/\{[^}]*\}/g, "{}").replace(/(.)\/$/, "$1");
 }
 
-function findTool(menu: ToolMenu, call: z.infer<typeof goldCallSchema>): Tool | undefined {
+/** The tool that a call means: by operationId, then tool name, then method and path. */
+export function findOperation(
+  menu: ToolMenu,
+  call: Pick<z.infer<typeof goldCallSchema>, "name" | "method" | "path">,
+): Tool | undefined {
   const byName =
     typeof call.name === "string"
       ? (menu.tools.find((tool) => tool.operationId === call.name) ??
@@ -64,13 +68,15 @@ function callLabel(call: z.infer<typeof goldCallSchema>): string {
   return call.name ?? `${call.method} ${call.path}`;
 }
 
-/**
- * Reads tasks (JSON Lines) and finds their operations in the menu, by operationId, tool name, or method and path.
- * Throws `tasks-invalid`, which names file, line and remedy of up to ten problems, when a line cannot be used.
- */
-export function parseTasks(text: string, place: string, menu: ToolMenu): ResolvedTask[] {
-  const problems: string[] = [];
-  const tasks: ResolvedTask[] = [];
+/** The tasks of a file that can be used, and what is wrong with its other lines. */
+export interface TaskFile {
+  tasks: (ResolvedTask & { line: number })[];
+  problems: string[];
+}
+
+/** Reads tasks (JSON Lines) and finds their operations in the menu, by operationId, tool name, or method and path. */
+export function readTaskFile(text: string, place: string, menu: ToolMenu): TaskFile {
+  const file: TaskFile = { tasks: [], problems: [] };
   const seen = new Map<string, number>();
   for (const [index, line] of text
     .replace(/^\uFEFF/, "")
@@ -78,29 +84,41 @@ export function parseTasks(text: string, place: string, menu: ToolMenu): Resolve
     .entries()) {
     if (line.trim() === "") continue;
     const at = `${place}:${index + 1}`;
-    const task = readLine(line, at, problems);
+    const task = readLine(line, at, file.problems);
     if (task === undefined) continue;
     const id = task.id ?? `line-${index + 1}`;
     const first = seen.get(id);
-    if (first !== undefined) problems.push(`${at}: the id ${JSON.stringify(id)} was used in line ${first}`);
+    if (first !== undefined)
+      file.problems.push(`${at}: the id ${JSON.stringify(id)} was used in line ${first}`);
     seen.set(id, index + 1);
     const gold: ToolCall[] = [];
     for (const call of task.gold) {
-      const tool = findTool(menu, call);
+      const tool = findOperation(menu, call);
       if (tool === undefined) {
-        problems.push(`${at}: the document has no operation ${JSON.stringify(callLabel(call))}`);
+        file.problems.push(`${at}: the document has no operation ${JSON.stringify(callLabel(call))}`);
         continue;
       }
       gold.push({ name: tool.name, arguments: (call.arguments ?? {}) as JsonObject });
     }
-    tasks.push({
+    file.tasks.push({
       id,
       question: task.question,
       gold,
       argsKnown: task.args_known ?? true,
       source: task.source,
+      line: index + 1,
     });
   }
+  return file;
+}
+
+/**
+ * The tasks of a file, as `readTaskFile`. Throws `tasks-invalid`, which names file, line and remedy of up to ten problems,
+ * when a line cannot be used.
+ */
+export function parseTasks(text: string, place: string, menu: ToolMenu): ResolvedTask[] {
+  refuseOtherFormats(text, place);
+  const { tasks, problems } = readTaskFile(text, place, menu);
   if (problems.length > 0) {
     const more = problems.length > maxProblems ? `\nand ${problems.length - maxProblems} more` : "";
     throw new SpecdojoError("tasks-invalid", `${problems.slice(0, maxProblems).join("\n")}${more}`, {
@@ -114,7 +132,37 @@ export function parseTasks(text: string, place: string, menu: ToolMenu): Resolve
       place,
       remedy: "Write at least one task; some 30 or more make the intervals useful.",
     });
-  return tasks;
+  return tasks.map(({ line: _, ...task }) => task);
+}
+
+/** Other files with tasks, which look alike from outside: those a run was trained on, and suites. */
+function refuseOtherFormats(text: string, place: string): void {
+  const [first = ""] = text
+    .replace(/^\uFEFF/, "")
+    .trimStart()
+    .split(/\r?\n/);
+  let value: unknown;
+  try {
+    value = JSON.parse(first);
+  } catch {
+    return;
+  }
+  if (!isObject(value)) return;
+  if (isObject(value.task) || isObject(value.spec))
+    throw new SpecdojoError(
+      "tasks-invalid",
+      `${place} holds the tasks that a run made for training itself, in the format of the run. They prove nothing about it.`,
+      {
+        place,
+        remedy:
+          "Give tasks that a person wrote (`specdojo tasks new FILE` helps), or leave --tasks out for held-out ones.",
+      },
+    );
+  if (Array.isArray(value.tools))
+    throw new SpecdojoError("tasks-invalid", `${place} is a suite whose lines bring their own tools.`, {
+      place,
+      remedy: "Run it with `specdojo bench`.",
+    });
 }
 
 function readLine(

@@ -1,5 +1,13 @@
 import type { BenchReport } from "./bench.js";
+import type { TaskCheck } from "./check.js";
+import type { ConvertedSuite } from "./convert/index.js";
 import type { Evaluation, Summary } from "./schema.js";
+import { failureKinds } from "./score.js";
+import type { BenchTotals } from "./totals.js";
+import { valueFaults } from "./values.js";
+
+/** What comes from a suite or a document cannot move the cursor. */
+const visible = (text: string): string => text.replace(/[\p{Cc}\p{Cf}]/gu, "?");
 
 /** Columns as wide as their widest cell; the first to the left, the others to the right. Control characters become `?`. */
 function table(rows: readonly (readonly string[])[]): string {
@@ -48,6 +56,14 @@ export function evaluationText(evaluation: Evaluation): string {
     row("right tools", (summary) => percent(summary.toolChoice)),
     row("argument names (F1)", (summary) => percent(summary.keyF1)),
     row("values", (summary) => percent(summary.value)),
+    ...(tasks.toolChoiceOnly === 0
+      ? []
+      : [
+          row("arguments known", ({ whole }) =>
+            whole === undefined ? "-" : `${whole.correct} of ${whole.tasks}`,
+          ),
+          row("  whole calls right", ({ whole }) => percent(whole?.accuracy ?? null)),
+        ]),
   ]);
   const parts = [`${evaluation.api.title.replace(/[\p{Cc}\p{Cf}]/gu, "?")}: ${tasks.count} tasks`, totals];
   if (overall.difference !== null) {
@@ -89,11 +105,77 @@ export function evaluationText(evaluation: Evaluation): string {
     parts.push(
       `${tasks.excluded.length} tasks were left out because they, or near-duplicates, were trained on.`,
     );
+  if (tasks.toolChoiceOnly > 0)
+    parts.push(
+      `The arguments of ${tasks.toolChoiceOnly} tasks are not known: they count for the choice of tools only.`,
+    );
+  const faults = tasks.goldFaults ?? [];
+  if (faults.length > 0)
+    parts.push(
+      [
+        `${faults.length} gold arguments contradict the document (specdojo tasks check FILE shows all):`,
+        ...faults
+          .slice(0, 5)
+          .map(({ id, tool, pointer, message }) => `  ${visible(`${id}: ${tool} ${pointer} ${message}`)}`),
+      ].join("\n"),
+    );
   if (tasks.comparedWith === null) parts.push("Not compared with the training questions (--trained FILE).");
   return `${parts.join("\n\n")}\n`;
 }
 
-/** A benchmark for the terminal. */
+const maxRows = 12;
+
+function failureTables(models: BenchReport["models"]): string[] {
+  const labels = models.map(({ label }) => label);
+  const counts = (
+    title: string,
+    names: readonly string[],
+    of: (totals: BenchTotals) => Record<string, number>,
+  ) => {
+    const rows = names
+      .filter((name) => models.some(({ totals }) => (of(totals)[name] ?? 0) > 0))
+      .map((name) => [name, ...models.map(({ totals }) => String(of(totals)[name] ?? 0))]);
+    return rows.length === 0 ? [] : [table([[title, ...labels], ...rows])];
+  };
+  return [
+    ...counts("answers with", failureKinds, (totals) => totals.failures),
+    ...counts("wrong values", valueFaults, (totals) => totals.faults),
+  ];
+}
+
+/** Where a model fails most. */
+function weakest(label: string, totals: BenchTotals): string[] {
+  const rows = (title: string, groups: BenchTotals["tools"]): string[] => {
+    const wrong = groups.filter(({ answers, strict }) => strict < answers).slice(0, maxRows);
+    if (wrong.length === 0) return [];
+    return [
+      table([
+        [title, "right", "of", "most often"],
+        ...wrong.map(({ name, answers, strict, failures }) => [
+          name,
+          String(strict),
+          String(answers),
+          Object.entries(failures).sort(([, a], [, b]) => b - a)[0]?.[0] ?? "",
+        ]),
+      ]),
+    ];
+  };
+  const sections = [
+    ...(totals.groups.length > 1 ? rows("group", totals.groups) : []),
+    ...rows("tool", totals.tools),
+    ...(totals.confusions.length === 0
+      ? []
+      : [
+          table([
+            ["wanted", "called", "answers"],
+            ...totals.confusions.slice(0, 5).map(({ want, got, answers }) => [want, got, String(answers)]),
+          ]),
+        ]),
+  ];
+  return sections.length === 0 ? [] : [`Where ${visible(label)} fails:`, ...sections];
+}
+
+/** A benchmark for the terminal: totals, comparisons, and where each model fails. */
 export function benchText(report: BenchReport): string {
   const rows = report.models.map(({ label, totals }) => [
     label,
@@ -105,17 +187,118 @@ export function benchText(report: BenchReport): string {
     percent(totals.toolChoice),
     percent(totals.keyF1),
     percent(totals.value),
+    percent(totals.count),
+    percent(totals.order),
   ]);
+  const spent = report.models.map(({ label, totals }) => [
+    label,
+    String(totals.tokens.prompt),
+    String(totals.tokens.completion),
+    String(totals.kept),
+    String(totals.truncated),
+    totals.cost === null ? "-" : `${totals.cost.total.toFixed(4)} (now ${totals.cost.spent.toFixed(4)})`,
+  ]);
+  const published = report.models.flatMap(({ label, totals }) =>
+    Object.keys(totals.published).length === 0
+      ? []
+      : [
+          `${visible(label)}, as the suite publishes it: ${Object.entries(totals.published)
+            .map(([name, value]) => `${name} ${percent(value)}`)
+            .join(", ")}`,
+        ],
+  );
+  const passes = report.models.flatMap(({ label, totals }) =>
+    totals.passes.length === 0
+      ? []
+      : [
+          table([
+            [label, "pass@k", "pass^k", "official pass@k", "pass^k"],
+            ...totals.passes.map(({ k, strict, official }) => [
+              `k = ${k}`,
+              percent(strict.any),
+              percent(strict.all),
+              percent(official?.any ?? null),
+              percent(official?.all ?? null),
+            ]),
+          ]),
+        ],
+  );
   const parts = [
-    `${report.suite}: ${report.items} items`,
+    `${visible(report.suite)}: ${report.items} items${report.samples > 1 ? `, ${report.samples} answers each` : ""}`,
     table([
-      ["model", "answered", "errors", "strict", "95 % interval", "official", "tools", "names F1", "values"],
+      [
+        "model",
+        "answered",
+        "errors",
+        "strict",
+        "95 % interval",
+        "official",
+        "tools",
+        "names F1",
+        "values",
+        "number of calls",
+        "order",
+      ],
       ...rows,
     ]),
     ...report.comparisons.map(
-      ({ model, against, difference, low, high, gained, lost, p }) =>
-        `${model} against ${against}: ${signed(difference)} points (95 % ${signed(low)} to ${signed(high)}); ${gained} gained, ${lost} lost, McNemar p ${p.toPrecision(2)}`,
+      ({ model, against, difference, low, high, gained, lost, p, official }) =>
+        `${visible(model)} against ${visible(against)}: ${signed(difference)} points (95 % ${signed(low)} to ${signed(high)}); ${gained} gained, ${lost} lost, McNemar p ${p.toPrecision(2)}${
+          official === null
+            ? ""
+            : `\n  official: ${signed(official.difference)} points (95 % ${signed(official.low)} to ${signed(official.high)}); ${official.gained} gained, ${official.lost} lost, McNemar p ${official.p.toPrecision(2)}`
+        }`,
     ),
+    ...passes,
+    ...published,
+    ...failureTables(report.models),
+    ...report.models.flatMap(({ label, totals }) => weakest(label, totals)),
+    table([["tokens", "read", "written", "answers kept", "cut off", "cost"], ...spent]),
   ];
+  if (report.excluded.length > 0)
+    parts.push(
+      `${report.excluded.length} items were left out because they, or near-duplicates, were trained on.`,
+    );
   return `${parts.join("\n\n")}\n`;
+}
+
+/** What a conversion made, for the terminal. */
+export function convertText(suite: ConvertedSuite, file: string): string {
+  const rows = suite.counts.map(({ part, items, published }) => [
+    part,
+    String(items),
+    published.length === 0 ? "-" : published.join(" or "),
+    published.length === 0 ? "" : published.includes(items) ? "as published" : "DIFFERS",
+  ]);
+  const ids = (list: readonly string[]) =>
+    `${list.slice(0, 5).join(", ")}${list.length > 5 ? ` and ${list.length - 5} more` : ""}`;
+  const { strict, official } = suite.refused;
+  const parts = [
+    `${suite.items.length} items of ${suite.name}, written to ${visible(file)}`,
+    table([["part", "items", "published", ""], ...rows]),
+    ...suite.notes.slice(0, 20).map(visible),
+  ];
+  if (strict.length > 0) parts.push(`Gold answers that do not pass the strict score: ${ids(strict)}`);
+  if (official.length > 0)
+    parts.push(`Gold answers that the suite's own rules refuse, so that nobody can pass: ${ids(official)}`);
+  if (suite.invalid.length > 0)
+    parts.push(
+      `${suite.invalid.length} gold answers break the schemas of their tools, such as ${visible(suite.invalid[0]?.id ?? "")}: ${visible(suite.invalid[0]?.problem ?? "")}`,
+    );
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** The findings of `specdojo tasks check` for the terminal. */
+export function taskCheckText(check: TaskCheck): string {
+  const errors = check.findings.filter(({ level }) => level === "error").length;
+  const summary = [
+    `${check.tasks} tasks, of which ${check.toolChoiceOnly} count for the choice of tools only; ${errors} errors, ${check.findings.length - errors} warnings`,
+    ...(check.uncovered.length === 0
+      ? []
+      : [
+          `no task needs ${check.uncovered.slice(0, 10).join(", ")}${check.uncovered.length > 10 ? ` and ${check.uncovered.length - 10} more operations` : ""}`,
+        ]),
+  ];
+  const lines = check.findings.map(({ level, place, message }) => visible(`${level}  ${place}  ${message}`));
+  return `${[...lines, ...summary].join("\n")}\n`;
 }

@@ -1,7 +1,8 @@
 import { Script } from "node:vm";
 import type { ErrorObject, ValidateFunction } from "ajv";
-import { Ajv2020 } from "ajv/dist/2020.js";
-import formats from "ajv-formats";
+import type { Ajv2020 } from "ajv/dist/2020.js";
+import { SpecdojoError } from "../util/errors.js";
+import { loadPackage } from "../util/lazy.js";
 import type { Tool } from "./types.js";
 
 export interface ArgumentError {
@@ -22,7 +23,9 @@ const patternTimeout = 50;
 
 /** A validator with its own cache, by the tool's schema. Patterns of the document can never make it hang. */
 export function createArgumentValidator(): ArgumentValidator {
-  const ajv = new Ajv2020({
+  const { Ajv2020: Validator } = loadPackage<typeof import("ajv/dist/2020.js")>("ajv/dist/2020.js");
+  const formats = loadPackage<typeof import("ajv-formats")>("ajv-formats");
+  const ajv = new Validator({
     strict: false,
     allErrors: true,
     logger: false,
@@ -38,13 +41,25 @@ export function createArgumentValidator(): ArgumentValidator {
     validate(tool, args) {
       let check = compiled.get(tool.parameters);
       if (check === undefined) {
-        check = ajv.compile(tool.parameters);
+        check = compile(ajv, tool);
         compiled.set(tool.parameters, check);
       }
       if (check(args)) return { ok: true };
       return { ok: false, errors: (check.errors ?? []).map(toArgumentError) };
     },
   };
+}
+
+function compile(ajv: Ajv2020, { name, parameters }: Pick<Tool, "name" | "parameters">): ValidateFunction {
+  try {
+    return ajv.compile(parameters);
+  } catch (error) {
+    throw new SpecdojoError("schema-unusable", `The schema of ${name} cannot be compiled: ${String(error)}`, {
+      place: name,
+      remedy: "Nest its schemas less deeply, or leave the operation out of the menu.",
+      cause: error,
+    });
+  }
 }
 
 /** Checks one call; for many calls use `createArgumentValidator`, which compiles each schema once. */

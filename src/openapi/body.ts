@@ -1,7 +1,7 @@
 import { isObject, type JsonSchema, type JsonSchemaObject } from "../util/json.js";
 import type { RawOperation } from "./operations.js";
 import { collectionStyle, type RawParameter } from "./parameters.js";
-import { own, pointerTo } from "./pointer.js";
+import { own, pointerTo, textOf } from "./pointer.js";
 import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { SchemaConverter } from "./schema.js";
 import type { BodyBinding, Diagnostic, OpenApiVersion, PropertyEncoding } from "./types.js";
@@ -59,7 +59,7 @@ function requestBody(operation: RawOperation, context: Context): Body | undefine
   const required = own(target.value, "required");
   const content = own(target.value, "content");
   const types = isObject(content) ? Object.keys(content).filter((name) => isObject(content[name])) : [];
-  const mediaType = preferred(types);
+  const mediaType = preferred(types, (type) => isObject(content) && isDescribed(content[type], context));
   if (mediaType === undefined) {
     const schema = own(target.value, "schema");
     context.report(
@@ -74,9 +74,12 @@ function requestBody(operation: RawOperation, context: Context): Body | undefine
       context,
     );
   }
-  const media = own(content, mediaType);
-  const mediaPointer = pointerTo(target.pointer, "content", mediaType);
-  const schema = own(media, "schema");
+  const declaredMedia = pointerTo(target.pointer, "content", mediaType);
+  const followed = context.references.follow(own(content, mediaType), declaredMedia);
+  const media = followed.kind === "found" ? followed.value : undefined;
+  const mediaPointer = followed.kind === "found" ? followed.pointer : declaredMedia;
+  const items = own(media, "itemSchema");
+  const schema = own(media, "schema") ?? (isObject(items) ? { type: "array", items } : undefined);
   const normal = isJsonAlias(mediaType) ? "application/json" : mediaType;
   if (schema === undefined && !isJsonLike(normal) && !isForm(normal))
     return whole(normal, required === true, "body", binary(normal));
@@ -169,9 +172,12 @@ function shape(
   const required = new Set<string>();
   const { converter } = context;
   for (const [property, places] of parts.properties) {
-    if (places.some(({ value, pointer: at }) => converter.isOmitted(value, at, "request"))) continue;
+    if (places.some(({ value }) => converter.isOmitted(value, "request"))) continue;
     const schemas = places.map(({ value, pointer: at }) => converter.convert(value, at, "request"));
-    const different = [...new Map(schemas.map((one) => [JSON.stringify(one), one])).values()];
+    const different =
+      schemas.length === 1
+        ? schemas
+        : [...new Map(schemas.map((one) => [JSON.stringify(one), one])).values()];
     properties.set(property, different.length === 1 ? (different[0] as JsonSchema) : { allOf: different });
     if (parts.required.has(property)) required.add(property);
     if (places.some(({ value }) => own(value, "required") === true)) required.add(property);
@@ -183,28 +189,29 @@ function shape(
       required.add(property);
     }
   const conditions: JsonSchema[] = [];
+  const found = new Map<string, Map<string, JsonSchema>>();
   for (const { keyword, members } of parts.alternatives) {
     const converted = members.map(({ value, pointer: at }) => converter.convert(value, at, "request"));
     const branches = members.map(({ value, pointer: at }) => gather(value, at, context.references));
-    branches.forEach((branch) => {
-      for (const [property, places] of branch?.properties ?? []) {
-        if (places.some(({ value, pointer: at }) => converter.isOmitted(value, at, "request"))) continue;
-        if (parts.properties.has(property)) continue;
-        const schemas = places.map(({ value, pointer: at }) => converter.convert(value, at, "request"));
-        const known = properties.get(property);
-        const before =
-          known === undefined ? [] : isObject(known) && Array.isArray(known.anyOf) ? known.anyOf : [known];
-        const all = [...before, ...schemas] as JsonSchema[];
-        const different = [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
-        properties.set(
-          property,
-          different.length === 1 ? (different[0] as JsonSchema) : { anyOf: different },
-        );
+    for (const [property, places] of branchProperties(branches, context.references)) {
+      if (parts.properties.has(property)) continue;
+      if (places.some(({ value }) => converter.isOmitted(value, "request"))) continue;
+      const variants = found.get(property) ?? new Map<string, JsonSchema>();
+      found.set(property, variants);
+      for (const { value, pointer: at } of places) {
+        const schema = converter.convert(value, at, "request");
+        variants.set(JSON.stringify(schema), schema);
       }
-    });
+    }
     // A closed branch would forbid the other arguments, so the choice cannot be stated over all of them.
     if (branches.every((branch) => branch !== undefined && !branch.closed))
       conditions.push({ [keyword]: converted });
+  }
+  for (const [property, variants] of found) {
+    const different = [...variants.values()];
+    const known = properties.get(property);
+    const schema = different.length === 1 ? (different[0] as JsonSchema) : { anyOf: different };
+    if (known === undefined) properties.set(property, schema);
   }
   const open =
     parts.open === undefined
@@ -219,6 +226,32 @@ function shape(
     encoding: {},
     content: { kind: "properties", properties, required, open, conditions },
   };
+}
+
+/** The properties of alternatives, and of those inside them. */
+function branchProperties(
+  branches: readonly (Gathered | undefined)[],
+  references: References,
+): Map<string, Place[]> {
+  const found = new Map<string, Place[]>();
+  const seen = new Set<unknown>();
+  const stack = [...branches].reverse();
+  while (stack.length > 0) {
+    const branch = stack.pop();
+    for (const [property, places] of branch?.properties ?? []) {
+      const known = found.get(property);
+      if (known === undefined) found.set(property, [...places]);
+      else for (const place of places) known.push(place);
+    }
+    for (const { members } of branch?.alternatives ?? [])
+      for (const { value, pointer } of members) {
+        const target = references.follow(value, pointer);
+        if (target.kind !== "found" || seen.has(target.value)) continue;
+        seen.add(target.value);
+        stack.push(gather(target.value, target.pointer, references));
+      }
+  }
+  return found;
 }
 
 interface Place {
@@ -257,7 +290,7 @@ function gather(schema: unknown, pointer: string, references: References): Gathe
     }
     const type = own(value, "type");
     const types = Array.isArray(type) ? type : [type];
-    if (type !== undefined && !types.some((one) => String(one).toLowerCase() === "object")) return undefined;
+    if (type !== undefined && !types.some((one) => textOf(one).toLowerCase() === "object")) return undefined;
     const properties = own(value, "properties");
     if (isObject(properties))
       for (const name of Object.keys(properties)) {
@@ -304,8 +337,16 @@ function asObject(schema: JsonSchema): JsonSchemaObject {
 }
 
 /** The media type to send: JSON, else a form, else text or bytes, else the first. */
-function preferred(types: readonly string[]): string | undefined {
+function preferred(
+  types: readonly string[],
+  described: (type: string) => boolean = () => true,
+): string | undefined {
   const rank = (type: string): number => {
+    const kind = kindOf(type);
+    // A form with fields says more than JSON of any kind.
+    return kind < 5 && !described(type) ? kind + 4.5 : kind;
+  };
+  const kindOf = (type: string): number => {
     const name = bare(type);
     if (name === "application/json" || name === "*/*" || name === "application/*") return 0;
     if (isJsonLike(name)) return 1;
@@ -316,6 +357,13 @@ function preferred(types: readonly string[]): string | undefined {
     return name.endsWith("xml") ? 7 : 6;
   };
   return [...types].sort((a, b) => rank(a) - rank(b))[0];
+}
+
+/** Does a media type say what its values are? */
+function isDescribed(media: unknown, { references }: Context): boolean {
+  const target = references.follow(media, "");
+  const schema = target.kind === "found" ? own(target.value, "schema") : undefined;
+  return isObject(schema) && Object.keys(schema).length > 0;
 }
 
 function bare(mediaType: string): string {

@@ -14,12 +14,12 @@ export function createReport(start: readonly Diagnostic[] = []): Report {
   const seen = new Set<string>();
   const counts = new Map<string, number>();
   const add = (diagnostic: Diagnostic): void => {
+    const count = counts.get(diagnostic.code) ?? 0;
+    if (count >= maxPerCode) return;
     const key = `${diagnostic.code}\n${diagnostic.pointer}\n${diagnostic.message}`;
     if (seen.has(key)) return;
-    const count = (counts.get(diagnostic.code) ?? 0) + 1;
-    counts.set(diagnostic.code, count);
-    if (count > maxPerCode) return;
     seen.add(key);
+    counts.set(diagnostic.code, count + 1);
     diagnostics.push(diagnostic);
   };
   start.forEach(add);

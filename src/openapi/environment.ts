@@ -1,5 +1,5 @@
 import { isObject, type JsonObject, type JsonValue } from "../util/json.js";
-import { own } from "./pointer.js";
+import { isShallow, own, textOf } from "./pointer.js";
 import type { References } from "./references.js";
 import type { OpenApiVersion, Server } from "./types.js";
 
@@ -30,9 +30,9 @@ function readServers(value: unknown): Server[] {
       for (const name of Object.keys(variables)) {
         const fallback = own(variables[name], "default");
         const allowed = own(variables[name], "enum");
-        const values = Array.isArray(allowed) ? allowed.map(String) : [];
+        const values = Array.isArray(allowed) ? allowed.map(textOf) : [];
         server.variables[name] = {
-          default: fallback === undefined ? (values[0] ?? "") : String(fallback),
+          default: fallback === undefined ? (values[0] ?? "") : textOf(fallback),
           ...(values.length > 0 ? { enum: values } : {}),
         };
       }
@@ -69,7 +69,7 @@ export function securityOf(
     const schemes: Record<string, string[]> = {};
     for (const name of Object.keys(requirement)) {
       const scopes = requirement[name];
-      schemes[name] = Array.isArray(scopes) ? scopes.map(String) : [];
+      schemes[name] = Array.isArray(scopes) ? scopes.map(textOf) : [];
     }
     return schemes;
   });
@@ -89,7 +89,7 @@ export function securitySchemesOf(
   if (!isObject(declared)) return schemes;
   for (const name of Object.keys(declared)) {
     const target = references.follow(declared[name], "");
-    if (target.kind !== "found" || !isObject(target.value)) continue;
+    if (target.kind !== "found" || !isObject(target.value) || !isShallow(target.value)) continue;
     schemes[name] = (version === "2.0" ? fromSwagger(target.value) : target.value) as JsonValue;
   }
   return schemes;
@@ -103,7 +103,7 @@ function fromSwagger(scheme: Record<string, unknown>): Record<string, unknown> {
   if (scheme.type !== "oauth2") return scheme;
   const { flow, authorizationUrl, tokenUrl, scopes, ...rest } = scheme;
   const name =
-    flow === "application" ? "clientCredentials" : flow === "accessCode" ? "authorizationCode" : String(flow);
+    flow === "application" ? "clientCredentials" : flow === "accessCode" ? "authorizationCode" : textOf(flow);
   const details: Record<string, unknown> = { scopes: isObject(scopes) ? scopes : {} };
   if (authorizationUrl !== undefined) details.authorizationUrl = authorizationUrl;
   if (tokenUrl !== undefined) details.tokenUrl = tokenUrl;

@@ -1,18 +1,34 @@
 import { existsSync } from "node:fs";
+import { realpath } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 import type { OpenAPI } from "openapi-types";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { createReport } from "./diagnostics.js";
+import { addressForShow, download } from "./download.js";
+import { bundle, type ReferenceRules, remedyForUnfollowed, type Unfollowed } from "./external.js";
+import { asOurError } from "./guard.js";
 import { operationsOf } from "./operations.js";
-import { own, pointerTo } from "./pointer.js";
-import { decode, parseText, type ReadLimits, readSource, type Source, toPlainDocument } from "./read.js";
-import { eachReference, externalDependencies, isExternalReference, References } from "./references.js";
+import { own } from "./pointer.js";
+import {
+  decode,
+  defaultLimits,
+  type Parsed,
+  parseText,
+  type ReadLimits,
+  readSource,
+  type Source,
+  toPlainDocument,
+} from "./read.js";
+import { dependentsOf, References } from "./references.js";
 import type { Diagnostic, OpenApiVersion } from "./types.js";
 import { validateDocument } from "./validate-document.js";
 
 export interface LoadOptions {
   /** Check the document against the official schema of its version. Default true. */
   validate?: boolean;
+  /** References that leave the document are followed as far as this says; without it none is. */
+  references?: ReferenceRules;
   limits?: Partial<ReadLimits>;
 }
 
@@ -21,82 +37,133 @@ export interface LoadedDocument {
   document: JsonObject;
   version: OpenApiVersion;
   diagnostics: Diagnostic[];
+  /** True where every reference of the document is known to lead somewhere in it. */
+  resolved?: boolean;
 }
 
-const defaultLimits: ReadLimits = { maxBytes: 64 * 1024 * 1024, maxNodes: 5_000_000, maxDepth: 20_000 };
 const supported = "Supported are OpenAPI 2.0 (Swagger), 3.0, 3.1 and 3.2.";
 
 /**
- * Loads an OpenAPI document: a path or file URL, JSON or YAML text, bytes (gzip too), or an object. No reference that
- * leaves the document is ever followed. Throws one `SpecdojoError` with all reasons where the document cannot be used;
- * everything else that is wrong with it becomes a diagnostic.
+ * Loads an OpenAPI document: a path or file URL, a web address, JSON or YAML text, bytes (gzip too), or an object. A
+ * reference that leaves the document is followed only as far as `references` allows. Throws one `SpecdojoError` with
+ * all reasons where the document cannot be used; everything else that is wrong with it becomes a diagnostic.
  */
 export async function loadOpenApi(
   input: string | URL | Uint8Array | OpenAPI.Document | object,
   options: LoadOptions = {},
 ): Promise<LoadedDocument> {
+  try {
+    return await load(input, options);
+  } catch (error) {
+    throw asOurError(error);
+  }
+}
+
+async function load(input: unknown, options: LoadOptions): Promise<LoadedDocument> {
   const limits = { ...defaultLimits, ...options.limits };
   const report = createReport();
-  const { value, name } = await readInput(input, limits, report.add);
-  const document = toPlainDocument(value, name, limits, report.add);
+  const { value, plain, name, base, references } = await readInput(input, limits, report.add);
+  const document = plain ? (value as JsonObject) : toPlainDocument(value, name, limits, report.add);
   const version = versionOf(document, name, report.add);
 
-  mendBareReferences(document, report.add);
-  const all = operationsOf(document, new References(document), () => undefined);
-  const reasons: string[] = [];
-  if (all.length === 0) reasons.push(noOperations(document));
-  const usable = dropExternal(document, report.add);
-  if (all.length > 0 && usable === 0)
-    reasons.push("Every operation depends on references that leave the document.");
-  if (reasons.length > 0) {
-    for (const diagnostic of report.diagnostics)
-      if (diagnostic.severity === "error") reasons.push(`${diagnostic.pointer}: ${diagnostic.message}`);
+  const rules = options.references;
+  const resolved = references !== undefined && allResolve(document, references);
+  const unfollowed =
+    resolved && rules?.files === undefined && rules?.hosts === undefined
+      ? []
+      : await bundle(document, base, rules, limits, report.add);
+  const usable = checkOperations(document, unfollowed, report.add);
+  if (usable.reasons.length > 0) {
+    const reasons = [...usable.reasons];
+    for (const { severity, pointer, message } of report.diagnostics)
+      if (severity === "error") reasons.push(`${pointer}: ${message}`);
     const listed =
       reasons.length > 20 ? [...reasons.slice(0, 20), `and ${reasons.length - 20} more`] : reasons;
     throw new SpecdojoError("document-unusable", `${name} cannot be used.\n- ${listed.join("\n- ")}`, {
       place: name,
       remedy:
-        all.length > 0
-          ? "Bundle the document into one file first (for example with `redocly bundle`)."
+        unfollowed.length > 0
+          ? remedyForUnfollowed
           : "Give a document that has at least one operation under `paths`.",
     });
   }
   if (options.validate !== false)
     for (const fault of await validateDocument(document, version)) report.add(fault);
-  return { document, version, diagnostics: report.diagnostics };
+  return { document, version, diagnostics: report.diagnostics, resolved };
+}
+
+function allResolve(document: JsonObject, references: ReadonlySet<string>): boolean {
+  const known = new References(document);
+  for (const reference of references) if (known.lookUp(reference).kind !== "found") return false;
+  return true;
+}
+
+/** A parsed document, how to speak of it, and its address, where it has one. */
+interface Input extends Parsed {
+  name: string;
+  base: URL | undefined;
 }
 
 async function readInput(
   input: unknown,
   limits: ReadLimits,
   report: (diagnostic: Diagnostic) => void,
-): Promise<{ value: unknown; name: string }> {
+): Promise<Input> {
+  const name = "The document";
   if (typeof input === "string") {
-    if (/^https?:\/\//i.test(input)) throw remote(input);
-    const source = looksLikeText(input)
-      ? { text: input, name: "The document" }
-      : await readSource(/^file:\/\//i.test(input) ? new URL(input) : input, limits);
-    return parseSource(source, limits, report);
+    if (/^https?:\/\//i.test(input)) return readAddress(input, limits, report);
+    if (looksLikeText(input)) return parseSource({ text: input, name }, undefined, limits, report);
+    return readPath(/^file:\/\//i.test(input) ? toUrl(input) : input, limits, report);
   }
-  if (input instanceof URL) {
-    if (input.protocol !== "file:") throw remote(input.href);
-    return parseSource(await readSource(input, limits), limits, report);
-  }
-  if (input instanceof Uint8Array) {
-    const name = "The document";
-    return parseSource({ text: await decode(input, name, limits), name }, limits, report);
-  }
-  return { value: input, name: "The document" };
+  if (input instanceof URL)
+    return input.protocol === "file:"
+      ? readPath(input, limits, report)
+      : readAddress(input.href, limits, report);
+  if (input instanceof Uint8Array)
+    return parseSource({ text: await decode(input, name, limits), name }, undefined, limits, report);
+  return { value: input, plain: false, name, base: undefined };
 }
 
-function remote(address: string): SpecdojoError {
-  return new SpecdojoError("document-unreadable", "Documents are not downloaded.", {
-    place: address,
-    remedy: "Download the file first (for example with `curl -O`) and give its path.",
+async function readPath(
+  path: string | URL,
+  limits: ReadLimits,
+  report: (diagnostic: Diagnostic) => void,
+): Promise<Input> {
+  const source = await readSource(path, limits);
+  return parseSource(source, pathToFileURL(await realpath(path)), limits, report);
+}
+
+/** The address that the user gives is allowed, wherever it leads; what it redirects to has to be public. */
+async function readAddress(
+  address: string,
+  limits: ReadLimits,
+  report: (diagnostic: Diagnostic) => void,
+): Promise<Input> {
+  const url = toUrl(address);
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw new SpecdojoError("document-unreadable", `${addressForShow(url)} is no address of the web.`, {
+      place: addressForShow(url),
+      remedy: "Give an http or https address, or a path.",
+    });
+  const signal = AbortSignal.timeout(limits.timeout);
+  const source = await download(url, limits, { hosts: undefined, signal });
+  return parseSource(source, source.url, limits, report);
+}
+
+function toUrl(address: string): URL {
+  if (URL.canParse(address)) return new URL(address);
+  throw new SpecdojoError("document-unreadable", "This address cannot be understood.", {
+    place: address.slice(0, 40).replace(/\/\/[^/]*@/, "//"),
+    remedy: "Give an address as `https://example.com/openapi.json`.",
   });
 }
 
-function parseSource(source: Source, limits: ReadLimits, report: (diagnostic: Diagnostic) => void) {
+async function parseSource(
+  source: Source,
+  base: URL | undefined,
+  limits: ReadLimits,
+  report: (diagnostic: Diagnostic) => void,
+): Promise<Input> {
   if (source.text.length > limits.maxBytes)
     throw new SpecdojoError(
       "document-too-large",
@@ -106,7 +173,7 @@ function parseSource(source: Source, limits: ReadLimits, report: (diagnostic: Di
         remedy: "Raise `limits.maxBytes`.",
       },
     );
-  return { value: parseText(source, report), name: source.name };
+  return { ...(await parseText(source, limits, report)), name: source.name, base };
 }
 
 /** Text of a document, or a path? A document has several lines, or starts like one. */
@@ -166,15 +233,7 @@ function versionOf(
   if (short === "2.0" && (keyword === "swagger" || own(document, "definitions") !== undefined)) return "2.0";
   if (keyword === "openapi" && (short === "3.0" || short === "3.1")) return short;
   if (keyword === "swagger" && (short === "3.0" || short === "3.1")) return short;
-  if (keyword === "openapi" && short === "3.2") {
-    report({
-      code: "version-read-as-3.1",
-      severity: "info",
-      pointer: "/openapi",
-      message: "OpenAPI 3.2 is read by the rules of 3.1; what is new in 3.2 is not used.",
-    });
-    return "3.2";
-  }
+  if (keyword === "openapi" && short === "3.2") return "3.2";
   return refuse(
     `its version ${JSON.stringify(text)} is not supported.`,
     "Convert the document to a supported version, or correct the version.",
@@ -208,70 +267,46 @@ function noOperations(document: JsonObject): string {
   return "It has no operations.";
 }
 
-/** Swagger 1 style `$ref: "Pet"`: meant is the definition of that name, where there is one. */
-function mendBareReferences(document: JsonObject, report: (diagnostic: Diagnostic) => void): void {
-  eachReference(document, "", ({ reference, pointer, holder }) => {
-    if (!/^[\w.-]+$/.test(reference)) return;
-    for (const [place, schemas] of [
-      ["#/definitions/", own(document, "definitions")],
-      ["#/components/schemas/", own(own(document, "components"), "schemas")],
-    ] as const) {
-      if (own(schemas, reference) === undefined) continue;
-      holder.$ref = place + reference;
-      report({
-        code: "bare-reference",
-        severity: "warning",
-        pointer,
-        message: `The reference ${JSON.stringify(reference)} is read as ${JSON.stringify(place + reference)}.`,
-        remedy: `Write \`$ref: "${place}${reference}"\`.`,
-      });
-      return;
-    }
-  });
-}
-
-/** Takes out what depends on references that leave the document; returns the number of operations that are left. */
-function dropExternal(document: JsonObject, report: (diagnostic: Diagnostic) => void): number {
-  let any = false;
-  eachReference(document, "", ({ reference }) => {
-    any ||= isExternalReference(reference);
-  });
+/** Takes out the operations whose request cannot be known; says why no operation is left, if none is. */
+function checkOperations(
+  document: JsonObject,
+  unfollowed: readonly Unfollowed[],
+  report: (diagnostic: Diagnostic) => void,
+): { reasons: string[] } {
   const references = new References(document);
   const operations = operationsOf(document, references, () => undefined);
-  if (!any) return operations.length;
-  const explain = (reference: string, pointer: string, consequence: string) =>
+  for (const { found, reason } of unfollowed)
     report({
       code: "external-reference",
+      severity: found.key === "$ref" ? "error" : "warning",
+      pointer: found.pointer(),
+      message: `The reference ${JSON.stringify(found.reference.slice(0, 500))} ${reason}.`,
+      remedy: remedyForUnfollowed,
+    });
+  if (operations.length === 0) return { reasons: [noOperations(document)] };
+  if (unfollowed.length === 0) return { reasons: [] };
+  const holders = unfollowed.filter(({ found }) => found.key === "$ref").map(({ found }) => found.holder);
+  const dependents = dependentsOf(references, new Set(holders));
+  const depends = (value: unknown): boolean => dependents.has(value as object);
+  let untouched = 0;
+  for (const { method, path, value, shared, holder, key, pointer } of operations) {
+    const request =
+      depends(own(value, "parameters")) ||
+      depends(own(value, "requestBody")) ||
+      shared.some(([list]) => depends(list));
+    if (!request && !depends(own(value, "responses"))) untouched++;
+    if (!request) continue;
+    delete holder[key];
+    report({
+      code: "operation-left-out",
       severity: "error",
       pointer,
-      message: `The reference ${JSON.stringify(reference)} leaves the document and is not followed; ${consequence}.`,
-      remedy: "Bundle the document into one file first.",
+      message: `${method.toUpperCase()} ${path} needs a reference that could not be followed; it is left out.`,
+      remedy: remedyForUnfollowed,
     });
-  const paths = own(document, "paths");
-  if (isObject(paths))
-    for (const [path, item] of Object.entries(paths)) {
-      const reference = own(item, "$ref");
-      if (typeof reference !== "string" || !isExternalReference(reference)) continue;
-      explain(reference, pointerTo("/paths", path, "$ref"), "the operations it holds are unknown");
-      if (isObject(item)) delete item.$ref;
-    }
-  let left = 0;
-  for (const operation of operations) {
-    const shared = operation.shared.flatMap(([value, pointer]) =>
-      externalDependencies(references, value, pointer),
-    );
-    const external = [...shared, ...externalDependencies(references, operation.value, operation.pointer)];
-    if (external.length === 0) {
-      left++;
-      continue;
-    }
-    for (const found of external)
-      explain(
-        found.reference,
-        found.pointer,
-        `the operation ${operation.method.toUpperCase()} ${operation.path} depends on it and is left out`,
-      );
-    delete operation.item[operation.key];
   }
-  return left;
+  return {
+    reasons:
+      untouched > 0 ? [] : ["Every operation depends on references that leave the document or lead nowhere."],
+  };
 }

@@ -1,47 +1,73 @@
+import { SpecdojoError } from "../util/errors.js";
 import type { JsonSchema, JsonSchemaObject } from "../util/json.js";
 import { type Body, bodyBinding, bodyOf } from "./body.js";
 import { createReport } from "./diagnostics.js";
-import { domainOf, domainsOf } from "./domains.js";
+import { domainsOf } from "./domains.js";
 import { securityOf, securitySchemesOf, serversOf } from "./environment.js";
+import { asOurError } from "./guard.js";
 import type { LoadedDocument } from "./load.js";
+import type { MenuOptions } from "./menu-options.js";
 import { toolNames } from "./names.js";
 import { operationsOf, type RawOperation } from "./operations.js";
 import { collectParameters, type Parameter, toParameters } from "./parameters.js";
-import { own } from "./pointer.js";
+import { own, textOf } from "./pointer.js";
 import { References } from "./references.js";
-import { responsesOf } from "./responses.js";
+import { checkResponses, responsesOf, withResponses } from "./responses.js";
 import { SchemaConverter } from "./schema.js";
+import { selectOperations } from "./select-operations.js";
 import { plainDescription, plainLine } from "./text.js";
 import type { BodyBinding, Diagnostic, Tool, ToolMenu } from "./types.js";
 
 /**
- * One tool per operation of a loaded document. What is wrong with an operation becomes a diagnostic of the menu (which
- * also has those of the document) and never touches another operation.
+ * One tool per operation of a loaded document, but for those that the options or the document's `x-specdojo` leave out
+ * (names never depend on that). What is wrong with an operation becomes a diagnostic of the menu (which also has those of
+ * the document) and never touches another operation.
+ *
+ * @throws SpecdojoError `invalid-option` for options that do not fit the document, `menu-empty` where nothing is left.
  */
-export function buildToolMenu(loaded: LoadedDocument): ToolMenu {
+export function buildToolMenu(loaded: LoadedDocument, options: MenuOptions = {}): ToolMenu {
+  try {
+    return build(loaded, options);
+  } catch (error) {
+    throw asOurError(error);
+  }
+}
+
+function build(loaded: LoadedDocument, options: MenuOptions): ToolMenu {
   const { document, version } = loaded;
   const report = createReport(loaded.diagnostics);
   const references = new References(document);
-  const converter = new SchemaConverter(references, version, report.add);
+  let building = true;
+  const converter = new SchemaConverter(references, version, (diagnostic) => {
+    // Responses are converted when somebody asks for them; their references are checked here and now.
+    if (building) report.add(diagnostic);
+  });
+  const checked = new Set<unknown>();
+  let count = 0;
   const operations = operationsOf(document, references, report.add);
+  if (operations.length > maxOperations) throw tooMany(`${maxOperations} operations`);
   const names = toolNames(
     operations.map(({ method, path, value }) => ({ method, path, operationId: operationId(value) })),
   );
   reportNames(operations, names, report.add);
 
-  const tools = operations.map((operation, i): Tool => {
+  const { selected, arrangements } = selectOperations(document, operations, names, options, report.add);
+  const tools = selected.map(({ operation, name, domain, annotations }): Tool => {
     const raw = collectParameters(operation, references, report.add);
     const parameters = toParameters(raw, operation, version, converter, report.add);
     const consumes = own(operation.value, "consumes") ?? own(document, "consumes");
     const body = bodyOf(operation, raw, consumes, { references, converter, version, report: report.add });
     const call = toArguments(parameters, body, operation, report.add);
+    count += Object.keys(call.schema.properties ?? {}).length;
+    if (count > maxArguments) throw tooMany(`${maxArguments} arguments`);
     const id = operationId(operation.value);
     const security = securityOf(document, operation.value);
-    return {
-      name: names[i] as string,
+    if (loaded.resolved !== true) checkResponses(operation, references, report.add, checked);
+    const tool = {
+      name,
       method: operation.method,
       path: operation.path,
-      domain: domainOf(own(operation.value, "tags"), operation.path),
+      domain,
       description: plainDescription(
         own(operation.value, "summary") ?? own(operation.item, "summary"),
         own(operation.value, "description") ?? own(operation.item, "description"),
@@ -49,28 +75,40 @@ export function buildToolMenu(loaded: LoadedDocument): ToolMenu {
       parameters: converter.complete(call.schema, "request"),
       bindings: call.bindings,
       ...(call.body === undefined ? {} : { body: call.body }),
-      responses: responsesOf(operation, version, references, converter, report.add),
+      responses: {},
       ...(id === undefined ? {} : { operationId: id }),
       deprecated: own(operation.value, "deprecated") === true,
-      annotations: annotationsOf(operation.method),
+      annotations,
       ...(security === undefined ? {} : { security }),
       servers: serversOf(document, version, operation.item, operation.value),
       pointer: operation.pointer,
     };
+    return withResponses(tool, () => responsesOf(operation, version, references, converter));
   });
+  building = false;
 
   const info = own(document, "info");
   const title = own(info, "title");
   const documentVersion = own(info, "version");
   return {
     title: typeof title === "string" ? plainLine(title) : "",
-    version:
-      documentVersion === undefined || documentVersion === null ? "" : plainLine(String(documentVersion)),
+    version: plainLine(textOf(documentVersion)),
     tools,
-    domains: domainsOf(document, tools),
+    domains: domainsOf(document, tools, arrangements),
     securitySchemes: securitySchemesOf(document, version, references),
     diagnostics: report.diagnostics,
   };
+}
+
+/** More than any API has; a document can ask for more with few words, by references. */
+const maxOperations = 100_000;
+const maxArguments = 3_000_000;
+
+function tooMany(what: string): SpecdojoError {
+  return new SpecdojoError("document-too-large", `The document has more than ${what}.`, {
+    place: "/paths",
+    remedy: "Split the document, or choose operations with `include` and `exclude`.",
+  });
 }
 
 function operationId(operation: Record<string, unknown>): string | undefined {
@@ -184,7 +222,9 @@ function toArguments(
       // The body may be left out; if it is there, it is complete.
       const dependent: Record<string, string[]> = {};
       for (const name of Object.keys(names)) {
-        const others = needed.filter((other) => other !== name);
+        // Of many, each asks for the next: that is as much, and not the square of it.
+        const next = needed[(needed.indexOf(name) + 1) % needed.length] as string;
+        const others = needed.length > 50 ? [next] : needed.filter((other) => other !== name);
         if (others.length > 0) dependent[name] = others;
       }
       if (Object.keys(dependent).length > 0) schema.dependentRequired = dependent;
@@ -197,13 +237,4 @@ function toArguments(
   if (required.length > 0) schema.required = required;
   schema.additionalProperties = open ?? false;
   return call;
-}
-
-function annotationsOf(method: Tool["method"]): Tool["annotations"] {
-  const readOnly = method === "get" || method === "head" || method === "options" || method === "trace";
-  return {
-    readOnly,
-    destructive: method === "delete",
-    idempotent: readOnly || method === "put" || method === "delete",
-  };
 }

@@ -1,6 +1,6 @@
 import { hash32 } from "../util/random.js";
 import type { HttpMethod } from "./types.js";
-import { wordsOf } from "./words.js";
+import { stem, wordsOf } from "./words.js";
 
 const maxLength = 64;
 
@@ -11,9 +11,9 @@ export interface OperationIdentity {
 }
 
 /**
- * One name per operation: `[A-Za-z0-9_-]{1,64}`, unique. It depends on the operation itself and not on its position:
- * where several want the same name, each gets a suffix made from its own method and path (the one whose operationId is
- * exactly that name keeps it, if it is the only one).
+ * One name per operation: `[A-Za-z0-9_-]{1,64}`, unique. It depends on what an operation is and not on where it stands.
+ * Where several want one name, it stays with the one whose method and path have most of its words (then the one whose
+ * operationId is exactly that, then by method and path); each other gets a suffix made from its own method and path.
  */
 export function toolNames(operations: readonly OperationIdentity[]): string[] {
   const wanted = operations.map(wantedName);
@@ -23,28 +23,42 @@ export function toolNames(operations: readonly OperationIdentity[]): string[] {
     if (group === undefined) groups.set(name, [i]);
     else group.push(i);
   });
-  const result = new Array<string>(operations.length).fill("");
-  const taken = new Set<string>();
+  const result = [...wanted];
+  const taken = new Set(groups.keys());
   const colliding: { name: string; index: number; key: string }[] = [];
   for (const [name, group] of groups) {
-    const exact = group.filter((i) => operations[i]?.operationId === name);
-    const keeper = group.length === 1 ? group[0] : exact.length === 1 ? exact[0] : undefined;
-    for (const index of group) {
-      const operation = operations[index] as OperationIdentity;
-      if (index === keeper) {
-        result[index] = name;
-        taken.add(name);
-      } else colliding.push({ name, index, key: `${operation.method} ${operation.path}` });
-    }
+    if (group.length === 1) continue;
+    const claims = group.map((index) => claimTo(name, operations[index] as OperationIdentity, index));
+    claims.sort(
+      (a, b) =>
+        b.shared - a.shared || Number(b.exact) - Number(a.exact) || order(a.key, b.key) || a.index - b.index,
+    );
+    for (const { index, key } of claims.slice(1)) colliding.push({ name, index, key });
   }
-  colliding.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.index - b.index));
+  colliding.sort((a, b) => order(a.key, b.key) || a.index - b.index);
+  const rounds = new Map<string, number>();
   for (const { name, index, key } of colliding) {
-    let candidate = withSuffix(name, key);
-    for (let round = 1; taken.has(candidate); round++) candidate = withSuffix(name, `${key} ${round}`);
+    const first = withSuffix(name, key);
+    let candidate = first;
+    let round = rounds.get(first) ?? 0;
+    for (; taken.has(candidate); round++) candidate = withSuffix(name, `${key} ${round + 1}`);
+    rounds.set(first, round);
     result[index] = candidate;
     taken.add(candidate);
   }
   return result;
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** How much a name is about an operation: the part of its words that method and path have, too. */
+function claimTo(name: string, { method, path, operationId }: OperationIdentity, index: number) {
+  const about = new Set(wordsOf(`${method} ${path.slice(0, 1_000)}`).map(stem));
+  const words = [...new Set(wordsOf(name).map(stem))];
+  const shared = words.filter((word) => about.has(word)).length / Math.max(1, words.length);
+  return { index, shared, exact: operationId === name, key: `${method} ${path}` };
 }
 
 function wantedName(operation: OperationIdentity): string {

@@ -1,5 +1,5 @@
 import { isObject, type JsonObject } from "../util/json.js";
-import { own, pointerTo } from "./pointer.js";
+import { own, pointerTo, textOf } from "./pointer.js";
 import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { Diagnostic, HttpMethod } from "./types.js";
 
@@ -20,8 +20,10 @@ export interface RawOperation {
   path: string;
   value: Record<string, unknown>;
   pointer: string;
-  /** The path item that holds it (through a reference, if need be), and under which key. */
+  /** The object that holds it, and under which key. */
+  holder: Record<string, unknown>;
   key: string;
+  /** The path item that it belongs to (through a reference, if need be). */
   item: Record<string, unknown>;
   itemPointer: string;
   /** What the path item lends to its operations, with its place. */
@@ -37,6 +39,8 @@ export function operationsOf(
   const paths = own(document, "paths");
   const operations: RawOperation[] = [];
   if (!isObject(paths)) return operations;
+  const newer = textOf(own(document, "openapi")).startsWith("3.2");
+  const methods: readonly HttpMethod[] = newer ? [...httpMethods, "query"] : httpMethods;
   for (const path of Object.keys(paths)) {
     if (path.startsWith("x-")) continue;
     const declared = paths[path];
@@ -58,11 +62,17 @@ export function operationsOf(
       });
     const taken = new Set<string>();
     for (const [item, itemPointer] of items) {
-      for (const key of Object.keys(item)) {
-        const method = httpMethods.find((name) => name === key.toLowerCase());
+      const additional = newer ? own(item, "additionalOperations") : undefined;
+      const holders: [Record<string, unknown>, string, boolean][] = [[item, itemPointer, false]];
+      if (isObject(additional))
+        holders.push([additional, pointerTo(itemPointer, "additionalOperations"), true]);
+      for (const { key, holder, pointer, any } of entriesOf(holders)) {
+        const known = methods.find((name) => name === key.toLowerCase());
+        // OpenAPI 3.2 allows methods of one's own (COPY, LINK, ...).
+        const method =
+          known ?? (any && /^[A-Za-z]{1,40}$/.test(key) ? (key.toLowerCase() as HttpMethod) : undefined);
         if (method === undefined || taken.has(method)) continue;
-        const value = item[key];
-        const pointer = pointerTo(itemPointer, key);
+        const value = holder[key];
         if (!isObject(value)) {
           if (value !== null)
             report({
@@ -78,9 +88,14 @@ export function operationsOf(
           own(from, "parameters"),
           pointerTo(at, "parameters"),
         ]);
-        operations.push({ method, path, value, pointer, key, item, itemPointer, shared });
+        operations.push({ method, path, value, pointer, key, holder, item, itemPointer, shared });
       }
     }
   }
   return operations;
+}
+
+function* entriesOf(holders: readonly [Record<string, unknown>, string, boolean][]) {
+  for (const [holder, place, any] of holders)
+    for (const key of Object.keys(holder)) yield { key, holder, pointer: pointerTo(place, key), any };
 }

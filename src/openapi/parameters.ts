@@ -1,6 +1,6 @@
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
 import type { RawOperation } from "./operations.js";
-import { own, pointerTo } from "./pointer.js";
+import { isShallow, own, pointerTo } from "./pointer.js";
 import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { SchemaConverter } from "./schema.js";
 import type { Diagnostic, OpenApiVersion, ParameterBinding } from "./types.js";
@@ -98,7 +98,13 @@ export function toParameters(
   report: (diagnostic: Diagnostic) => void,
 ): Parameter[] {
   const parameters: Parameter[] = [];
-  const template = templateNames(operation.path);
+  const template = new Set(templateNames(operation.path));
+  const declared = new Set(raw.filter((one) => one.in === "path").map(({ name }) => name));
+  /** Places of the path that nobody declares exactly, by the bare name. */
+  const similar = new Map(
+    [...template].filter((name) => !declared.has(name)).map((name) => [bareName(name), name]),
+  );
+  const filled = new Set<string>();
   for (const parameter of raw) {
     if (parameter.in === "body" || parameter.in === "formData") {
       if (version !== "2.0")
@@ -111,7 +117,9 @@ export function toParameters(
         });
       continue;
     }
-    const place = parameter.in.toLowerCase();
+    // The whole query string of OpenAPI 3.2: as a form it is an exploded object in the query.
+    const whole = version === "3.2" && parameter.in === "querystring" && isFormContent(parameter.value);
+    const place = whole ? "query" : parameter.in.toLowerCase();
     if (!places.has(place)) {
       report({
         code: "parameter-invalid",
@@ -124,8 +132,8 @@ export function toParameters(
     }
     if (place === "header" && version !== "2.0" && ignoredHeaders.has(parameter.name.toLowerCase())) continue;
     let name = parameter.name;
-    if (place === "path" && !template.includes(name)) {
-      const near = template.find((candidate) => sameName(candidate, name));
+    if (place === "path" && !template.has(name)) {
+      const near = similar.get(bareName(name));
       report({
         code: "path-parameter-unused",
         severity: "warning",
@@ -138,15 +146,18 @@ export function toParameters(
       });
       if (near !== undefined) name = near;
     }
+    if (place === "path") filled.add(name);
     parameters.push({
       name: parameter.name,
-      required: place === "path" ? template.includes(name) : own(parameter.value, "required") === true,
+      required: place === "path" ? template.has(name) : own(parameter.value, "required") === true,
       schema: parameterSchema(parameter, version, converter, report),
-      binding: bindingOf(parameter, name, place as ParameterBinding["in"], version),
+      binding: whole
+        ? { in: "query", name, style: "form", explode: true }
+        : bindingOf(parameter, name, place as ParameterBinding["in"], version),
     });
   }
   for (const name of template) {
-    if (parameters.some(({ binding }) => binding.in === "path" && binding.name === name)) continue;
+    if (filled.has(name)) continue;
     report({
       code: "path-parameter-undeclared",
       severity: "warning",
@@ -164,14 +175,18 @@ export function toParameters(
   return parameters;
 }
 
+function isFormContent(value: Record<string, unknown>): boolean {
+  return contentOf(value)?.mediaType === "application/x-www-form-urlencoded";
+}
+
 /** Names of the places in a path template, each once. */
 export function templateNames(path: string): string[] {
   return [...new Set([...path.matchAll(/\{([^{}]+)\}/g)].map((match) => match[1] as string))];
 }
 
-function sameName(a: string, b: string): boolean {
-  const bare = (name: string) => name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
-  return bare(a) === bare(b);
+/** What is left of a name when its spelling does not count. */
+function bareName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
 }
 
 function parameterSchema(
@@ -231,8 +246,8 @@ export function annotate(schema: JsonSchema, value: Record<string, unknown>): Js
   const example = own(value, "example");
   const examples = own(value, "examples");
   if (out.examples === undefined) {
-    if (example !== undefined) out.examples = [example as JsonValue];
-    else if (isObject(examples)) {
+    if (example !== undefined && isShallow(example)) out.examples = [example as JsonValue];
+    else if (isObject(examples) && isShallow(examples)) {
       const values = Object.values(examples)
         .map((entry) => own(entry, "value"))
         .filter((entry) => entry !== undefined);

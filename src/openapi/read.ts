@@ -1,21 +1,37 @@
+import { isAscii } from "node:buffer";
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
-import { isAlias, isCollection, isMap, isPair, isScalar, LineCounter, parseDocument } from "yaml";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { pointerTo } from "./pointer.js";
 import type { Diagnostic } from "./types.js";
 
 export interface ReadLimits {
-  /** Bytes of the document, unpacked. */
+  /** Bytes of the document, unpacked; with those that it refers to. Default 64 MiB. */
   maxBytes: number;
-  /** Values in the document, aliases expanded. */
+  /** Values in the document, aliases expanded. Default 3 million. */
   maxNodes: number;
-  /** Levels of nesting. */
+  /** Levels of nesting. Default 20,000; YAML 1,000 at most. */
   maxDepth: number;
+  /** Other documents that are read for references. Default 500. */
+  maxDocuments: number;
+  /** References from document to document in a row. Default 20. */
+  maxHops: number;
+  /** Milliseconds for all downloads together. Default 30,000. */
+  timeout: number;
 }
+
+export const defaultLimits: ReadLimits = {
+  maxBytes: 64 * 1024 * 1024,
+  maxNodes: 3_000_000,
+  maxDepth: 20_000,
+  maxDocuments: 500,
+  maxHops: 20,
+  timeout: 30_000,
+};
 
 /** Bytes or text of a document, and how to speak of it in messages. */
 export interface Source {
@@ -27,7 +43,8 @@ export interface Source {
 export async function readSource(path: string | URL, limits: ReadLimits): Promise<Source> {
   const name = path instanceof URL ? fileURLToPath(path) : path;
   try {
-    const file = await open(path, "r");
+    // Not blocking: a named pipe would never open.
+    const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     try {
       const status = await file.stat();
       if (!status.isFile())
@@ -36,13 +53,19 @@ export async function readSource(path: string | URL, limits: ReadLimits): Promis
           remedy: "Give the path of an OpenAPI document (JSON or YAML, also packed with gzip).",
         });
       if (status.size > limits.maxBytes) throw tooLarge(name, limits.maxBytes);
-      return { text: await decode(await file.readFile(), name, limits), name };
+      // One byte more than it has, and it has grown meanwhile.
+      const bytes = Buffer.allocUnsafe(status.size + 1);
+      let size = 0;
+      for (let read = -1; read !== 0 && size < bytes.length; size += read)
+        read = (await file.read(bytes, size)).bytesRead;
+      if (size > status.size) throw tooLarge(name, status.size);
+      return { text: await decode(bytes.subarray(0, size), name, limits), name };
     } finally {
       await file.close();
     }
   } catch (error) {
     if (SpecdojoError.isInstance(error)) throw error;
-    const code = isObject(error) || error instanceof Error ? Reflect.get(error, "code") : undefined;
+    const code = error instanceof Error ? Reflect.get(error, "code") : undefined;
     throw new SpecdojoError(
       "document-unreadable",
       code === "ENOENT" ? `There is no file ${name}.` : `${name} cannot be read: ${messageOf(error)}`,
@@ -54,9 +77,10 @@ export async function readSource(path: string | URL, limits: ReadLimits): Promis
 /** Unpacks gzip and decodes UTF-8 (or UTF-16 with a byte order mark). */
 export async function decode(bytes: Uint8Array, name: string, limits: ReadLimits): Promise<string> {
   let plain = bytes;
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+  // Twice: servers pack what is packed already.
+  for (let layer = 0; layer < 2 && plain[0] === 0x1f && plain[1] === 0x8b; layer++) {
     try {
-      plain = await promisify(gunzip)(bytes, { maxOutputLength: limits.maxBytes });
+      plain = await promisify(gunzip)(plain, { maxOutputLength: limits.maxBytes });
     } catch (error) {
       if (error instanceof Error && Reflect.get(error, "code") === "ERR_BUFFER_TOO_LARGE")
         throw tooLarge(name, limits.maxBytes);
@@ -75,6 +99,9 @@ export async function decode(bytes: Uint8Array, name: string, limits: ReadLimits
         ? "utf-16be"
         : "utf-8";
   try {
+    // Much the fastest way for what is ASCII.
+    if (encoding === "utf-8" && isAscii(plain))
+      return Buffer.from(plain.buffer, plain.byteOffset, plain.length).toString("latin1");
     return new TextDecoder(encoding, { fatal: true }).decode(plain);
   } catch (error) {
     throw new SpecdojoError("document-unreadable", `${name} is not UTF-8 text.`, {
@@ -85,130 +112,181 @@ export async function decode(bytes: Uint8Array, name: string, limits: ReadLimits
   }
 }
 
-function tooLarge(name: string, maxBytes: number): SpecdojoError {
+export function tooLarge(name: string, maxBytes: number): SpecdojoError {
   return new SpecdojoError("document-too-large", `${name} has more than ${maxBytes} bytes, unpacked.`, {
     place: name,
     remedy: "Split the document, or raise `limits.maxBytes`.",
   });
 }
 
+/** A parsed text. `plain`: it is known to be a tree of JSON within the limits, and nobody else holds it. */
+export interface Parsed {
+  value: unknown;
+  plain: boolean;
+  /** All references of the text (and perhaps some that are none), where they are known without looking at the value. */
+  references?: Set<string> | undefined;
+}
+
 /** JSON or YAML text to a value. Throws one error with line and column where it is neither. */
-export function parseText(source: Source, report: (diagnostic: Diagnostic) => void): unknown {
-  const text = source.text.replace(/^\uFEFF/, "");
-  const start = text.trimStart();
-  if (start === "")
-    throw new SpecdojoError("document-unreadable", `${source.name} is empty.`, {
-      place: source.name,
+export async function parseText(
+  source: Source,
+  limits: ReadLimits,
+  report: (diagnostic: Diagnostic) => void,
+): Promise<Parsed> {
+  const { name } = source;
+  const text = source.text.charCodeAt(0) === 0xfeff ? source.text.slice(1) : source.text;
+  const first = /\S/.exec(text)?.[0];
+  if (first === undefined)
+    throw new SpecdojoError("document-unreadable", `${name} is empty.`, {
+      place: name,
       remedy: "Give an OpenAPI document (JSON or YAML).",
     });
-  if (start.startsWith("<"))
-    throw new SpecdojoError(
-      "document-unreadable",
-      `${source.name} is HTML or XML, not an OpenAPI document.`,
-      {
-        place: source.name,
-        remedy: "Download the raw JSON or YAML file instead of the page that shows it.",
-      },
-    );
-  const json = start.startsWith("{") || start.startsWith("[");
-  if (json) {
-    try {
-      return JSON.parse(text);
-    } catch (error) {
-      const lenient = parseYaml(text, source, () => undefined);
-      if (lenient.error !== undefined) {
-        const position = /position (\d+)/.exec(messageOf(error))?.[1];
-        const where = position === undefined ? "" : ` (${lineAndColumn(text, Number(position))})`;
-        throw syntaxError(source, `The JSON cannot be parsed: ${messageOf(error)}${where}`, error);
-      }
-      report({
-        code: "json-not-strict",
-        severity: "warning",
-        pointer: "",
-        message: `This is not strict JSON (${messageOf(error)}); it was read as YAML.`,
-        remedy: "Remove comments, trailing commas and the like.",
-      });
-      return lenient.value;
-    }
-  }
-  const parsed = parseYaml(text, source, report);
-  if (parsed.error !== undefined) throw parsed.error;
-  return parsed.value;
-}
-
-function parseYaml(
-  text: string,
-  source: Source,
-  report: (diagnostic: Diagnostic) => void,
-): { value: unknown; error?: undefined } | { error: SpecdojoError; value?: undefined } {
-  const lines = new LineCounter();
-  try {
-    // Aliases are not expanded here (the objects are shared), so a bomb costs nothing before it is measured.
-    const document = parseDocument(text, {
-      lineCounter: lines,
-      uniqueKeys: false,
-      merge: true,
-      prettyErrors: false,
-      logLevel: "silent",
-      stringKeys: false,
+  if (first === "<")
+    throw new SpecdojoError("document-unreadable", `${name} is HTML or XML, not an OpenAPI document.`, {
+      place: name,
+      remedy: "Download the raw JSON or YAML file instead of the page that shows it.",
     });
-    const fatal = document.errors.filter((error) => error.code !== "MULTIPLE_DOCS");
-    if (fatal.length > 0) {
-      const reasons = fatal.slice(0, 5).map((error) => {
-        const { line, col } = lines.linePos(error.pos[0]);
-        return `line ${line}, column ${col}: ${error.message}`;
-      });
-      return { error: syntaxError(source, `The YAML cannot be parsed: ${reasons.join("; ")}`, fatal[0]) };
-    }
-    if (document.errors.length > 0)
-      report({
-        code: "several-documents",
-        severity: "warning",
-        pointer: "",
-        message: "The file holds several YAML documents; only the first is read.",
-        remedy: "Keep one document per file.",
-      });
-    reportDuplicateKeys(document.contents, lines, report);
-    return { value: document.toJS({ maxAliasCount: -1 }) };
+  if (first !== "{" && first !== "[") return { value: await parseYaml(text, name, report), plain: false };
+  const measured = measureJson(text);
+  if (measured.values > limits.maxNodes) throw tooManyValues(name, limits.maxNodes);
+  if (measured.depth > limits.maxDepth)
+    throw tooDeep(name, `is nested more than ${limits.maxDepth} levels deep`);
+  try {
+    const value: unknown = JSON.parse(text);
+    if (text.length <= maxCheckedForRepetition && countKeys(value) < measured.keys)
+      await reportRepeatedKeys(text, name, report);
+    const plain = isObject(value) && !text.includes("__proto__") && !/\\u005f/i.test(text);
+    return { value, plain, references: plain ? referencesIn(text) : undefined };
   } catch (error) {
-    if (error instanceof RangeError)
-      return { error: tooDeep(source.name, "is nested too deeply to be read as YAML") };
-    return { error: syntaxError(source, `The YAML cannot be parsed: ${messageOf(error)}`, error) };
+    let value: unknown;
+    try {
+      value = await parseYaml(text, name, () => undefined);
+    } catch {
+      const position = /position (\d+)/.exec(messageOf(error))?.[1];
+      const where = position === undefined ? "" : ` (${lineAndColumn(text, Number(position))})`;
+      throw syntaxError(source, `The JSON cannot be parsed: ${shortened(messageOf(error))}${where}`, error);
+    }
+    report({
+      code: "json-not-strict",
+      severity: "warning",
+      pointer: "",
+      message: `This is not strict JSON (${shortened(messageOf(error))}); it was read as YAML.`,
+      remedy: "Remove comments, trailing commas and the like.",
+    });
+    return { value, plain: false };
   }
 }
 
-/** The parser's own check compares all pairs of keys; this one is linear. */
-function reportDuplicateKeys(
-  root: unknown,
-  lines: LineCounter,
+/** The values of all `$ref`s in a JSON text; undefined where that takes a parser. */
+function referencesIn(text: string): Set<string> | undefined {
+  if (text.includes("\\u0024")) return undefined;
+  const references = new Set<string>();
+  const value = /\s*:\s*("[^"\\]*"|[^"\s])/y;
+  for (let at = text.indexOf('"$ref"'); at >= 0; at = text.indexOf('"$ref"', at + 6)) {
+    value.lastIndex = at + 6;
+    const found = value.exec(text)?.[1];
+    if (found === undefined) return undefined;
+    if (found.length > 1) references.add(found.slice(1, -1));
+  }
+  return references;
+}
+
+/** The parser is loaded when there is YAML. */
+async function parseYaml(
+  text: string,
+  name: string,
   report: (diagnostic: Diagnostic) => void,
-): void {
-  const stack: { node: unknown; pointer: string }[] = [{ node: root, pointer: "" }];
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-    const { node, pointer } = next;
-    if (!isCollection(node) || isAlias(node)) continue;
-    const keys = isMap(node) ? new Set<string>() : undefined;
-    node.items.forEach((item, i) => {
-      if (!isPair(item)) {
-        if (isCollection(item)) stack.push({ node: item, pointer: pointerTo(pointer, i) });
-        return;
+): Promise<unknown> {
+  const yaml = await import("./yaml.js");
+  return yaml.parseYaml(text, name, report);
+}
+
+/** Characters of a JSON text that is searched for keys written twice. */
+const maxCheckedForRepetition = 2_000_000;
+
+/** What a JSON text holds, without parsing it: cheap, and before any memory is taken. */
+function measureJson(text: string): { values: number; depth: number; keys: number } {
+  let values = 1;
+  let keys = 0;
+  let depth = 0;
+  let deepest = 0;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: {
+        let end = text.indexOf('"', i + 1);
+        while (end > 0 && escaped(text, end)) end = text.indexOf('"', end + 1);
+        i = end < 0 ? text.length : end;
+        break;
       }
-      const key = isScalar(item.key) ? String(item.key.value) : undefined;
-      if (key === undefined) return;
-      const place = isCollection(item.value) || keys?.has(key) ? pointerTo(pointer, key) : "";
-      if (keys?.has(key) && key !== "<<") {
-        const offset = isScalar(item.key) ? item.key.range?.[0] : undefined;
-        const where = offset === undefined ? "" : ` (line ${lines.linePos(offset).line})`;
-        report({
-          code: "duplicate-key",
-          severity: "warning",
-          pointer: place,
-          message: `The key ${JSON.stringify(key)} occurs twice in one mapping${where}; the last one counts.`,
-          remedy: "Remove or rename one of them.",
-        });
+      case 0x2c: // ,
+        values++;
+        break;
+      case 0x3a: // :
+        keys++;
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        values++;
+        if (++depth > deepest) deepest = depth;
+        break;
+      case 0x5d:
+      case 0x7d:
+        depth--;
+        break;
+    }
+  }
+  return { values, depth: deepest, keys };
+}
+
+function escaped(text: string, quote: number): boolean {
+  let slashes = 0;
+  while (text.charCodeAt(quote - 1 - slashes) === 0x5c) slashes++;
+  return slashes % 2 === 1;
+}
+
+/** Values below a value; shared ones once for each place. For trees only. */
+export function countValues(root: unknown): number {
+  let count = 0;
+  const stack = [root];
+  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+    count++;
+    if (typeof value === "object" && value !== null)
+      for (const item of Object.values(value)) stack.push(item);
+  }
+  return count;
+}
+
+function countKeys(root: unknown): number {
+  let keys = 0;
+  const stack = [root];
+  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+    if (Array.isArray(value)) {
+      for (const item of value) if (typeof item === "object" && item !== null) stack.push(item);
+    } else if (isObject(value))
+      for (const key of Object.keys(value)) {
+        const item = value[key];
+        keys++;
+        if (typeof item === "object" && item !== null) stack.push(item);
       }
-      keys?.add(key);
-      if (isCollection(item.value)) stack.push({ node: item.value, pointer: place });
+  }
+  return keys;
+}
+
+/** Strict JSON is YAML, and that parser says what is written twice. */
+async function reportRepeatedKeys(
+  text: string,
+  name: string,
+  report: (diagnostic: Diagnostic) => void,
+): Promise<void> {
+  try {
+    await parseYaml(text, name, report);
+  } catch {
+    report({
+      code: "duplicate-key",
+      severity: "warning",
+      pointer: "",
+      message: "A key occurs twice in one object; the last one counts.",
+      remedy: "Remove or rename one of them.",
     });
   }
 }
@@ -223,10 +301,29 @@ export function toPlainDocument(
   limits: ReadLimits,
   report: (diagnostic: Diagnostic) => void,
 ): JsonObject {
+  try {
+    return copyDocument(value, name, limits, report);
+  } catch (error) {
+    if (SpecdojoError.isInstance(error)) throw error;
+    // A getter or a proxy of the caller's object.
+    throw new SpecdojoError("document-unusable", `${name} cannot be read: ${messageOf(error)}`, {
+      place: name,
+      remedy: "Give a plain object, as JSON.parse makes it.",
+      cause: error,
+    });
+  }
+}
+
+function copyDocument(
+  value: unknown,
+  name: string,
+  limits: ReadLimits,
+  report: (diagnostic: Diagnostic) => void,
+): JsonObject {
   if (!isObject(value))
     throw new SpecdojoError(
       "document-unusable",
-      `${name} is not an OpenAPI document: its top level is ${value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`}, not an object.`,
+      `${name} is not an OpenAPI document: its top level is ${kindOf(value)}, not an object.`,
       { place: name, remedy: "Give a document that starts with `openapi:` or `swagger:`." },
     );
   type Frame = {
@@ -235,24 +332,20 @@ export function toPlainDocument(
     keys: string[];
     at: number;
     size: number;
-    pointer: string;
   };
   const done = new Map<object, { copy: unknown; size: number }>();
   const active = new Set<object>();
-  const enter = (from: object, pointer: string): Frame => {
+  const enter = (from: object): Frame => {
     active.add(from);
-    return { from, to: Array.isArray(from) ? [] : {}, keys: Object.keys(from), at: 0, size: 1, pointer };
+    return { from, to: Array.isArray(from) ? [] : {}, keys: Object.keys(from), at: 0, size: 1 };
   };
-  const stack = [enter(value, "")];
+  const stack = [enter(value)];
+  const place = (): string =>
+    pointerTo("", ...stack.slice(0, 1_000).map(({ keys, at }) => keys[at] as string));
   let result: unknown;
   while (stack.length > 0) {
     const frame = stack[stack.length - 1] as Frame;
-    if (frame.size > limits.maxNodes)
-      throw new SpecdojoError(
-        "document-too-large",
-        `${name} has more than ${limits.maxNodes} values once its aliases are expanded.`,
-        { place: name, remedy: "Remove nested YAML aliases, or raise `limits.maxNodes`." },
-      );
+    if (frame.size > limits.maxNodes) throw tooManyValues(name, limits.maxNodes);
     const key = frame.keys[frame.at];
     if (key === undefined) {
       stack.pop();
@@ -268,14 +361,14 @@ export function toPlainDocument(
       continue;
     }
     if (key === "__proto__") {
-      frame.at++;
       report({
         code: "forbidden-key",
         severity: "warning",
-        pointer: pointerTo(frame.pointer, key),
+        pointer: place(),
         message: "A key called `__proto__` is left out: it could change what other code sees.",
         remedy: "Rename the key.",
       });
+      frame.at++;
       continue;
     }
     const item: unknown = Reflect.get(frame.from, key);
@@ -288,13 +381,13 @@ export function toPlainDocument(
       } else if (active.has(item)) {
         throw new SpecdojoError(
           "document-cyclic",
-          `${name} contains itself at ${pointerTo(frame.pointer, key)}, so it is not a JSON document.`,
+          `${name} contains itself at ${place()}, so it is not a JSON document.`,
           { place: name, remedy: "Give the document with its `$ref`s, not a dereferenced one." },
         );
       } else {
         if (stack.length >= limits.maxDepth)
           throw tooDeep(name, `is nested more than ${limits.maxDepth} levels deep`);
-        stack.push(enter(item, pointerTo(frame.pointer, key)));
+        stack.push(enter(item));
       }
       continue;
     }
@@ -305,6 +398,11 @@ export function toPlainDocument(
     frame.at++;
   }
   return result as JsonObject;
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return value === null ? "null" : "nothing";
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
 }
 
 function put(target: Record<string, unknown> | unknown[], key: string, value: unknown): void {
@@ -320,6 +418,14 @@ function toScalar(value: unknown): string | number | boolean | null | undefined 
   return undefined;
 }
 
+function tooManyValues(name: string, maxNodes: number): SpecdojoError {
+  return new SpecdojoError(
+    "document-too-large",
+    `${name} has more than ${maxNodes} values once its aliases are expanded.`,
+    { place: name, remedy: "Remove nested YAML aliases, split the document, or raise `limits.maxNodes`." },
+  );
+}
+
 function tooDeep(name: string, what: string): SpecdojoError {
   return new SpecdojoError("document-too-deep", `${name} ${what}.`, {
     place: name,
@@ -333,6 +439,11 @@ function syntaxError(source: Source, message: string, cause: unknown): SpecdojoE
     remedy: "Correct the syntax there; quotes and indentation are the usual reason.",
     cause,
   });
+}
+
+/** A message without what it quotes at length. */
+function shortened(message: string): string {
+  return message.length > 300 ? `${message.slice(0, 297)}...` : message;
 }
 
 function lineAndColumn(text: string, offset: number): string {

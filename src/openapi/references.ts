@@ -21,9 +21,10 @@ export function referenceOf(value: unknown): string | undefined {
   return typeof reference === "string" ? reference : undefined;
 }
 
-/** Looks references up in one document. Nothing outside the document is ever read. */
+/** Looks references up in one document, which must not change meanwhile. Nothing outside the document is ever read. */
 export class References {
   readonly document: JsonObject;
+  readonly #known = new Map<string, Resolution>();
   #anchors: Map<string, string> | undefined;
 
   constructor(document: JsonObject) {
@@ -32,6 +33,15 @@ export class References {
 
   /** One step: what the reference itself points to (which may be a reference again). */
   lookUp(reference: string): Resolution {
+    let known = this.#known.get(reference);
+    if (known === undefined) {
+      known = this.#lookUp(reference);
+      this.#known.set(reference, known);
+    }
+    return known;
+  }
+
+  #lookUp(reference: string): Resolution {
     if (isExternalReference(reference)) return { kind: "external" };
     let fragment = reference.slice(1);
     const direct = this.#walk(fragment);
@@ -114,21 +124,30 @@ function child(value: unknown, key: string): unknown {
 }
 
 /** Keys whose value is a map from names: the keys below are names, not keywords. */
-const nameMaps = new Set([
+export const nameMaps = new Set([
   ..."properties patternProperties $defs definitions dependentSchemas schemas parameters responses".split(
     " ",
   ),
-  ..."requestBodies headers links callbacks pathItems paths webhooks content encoding mapping".split(" "),
+  ..."requestBodies headers links callbacks pathItems paths webhooks content encoding".split(" "),
 ]);
 /** Keys below which a `$ref` is somebody's data and not a reference. */
-const dataKeys = new Set(["example", "examples", "default", "enum", "const", "mapping", "security"]);
+const dataKeys = new Set(["example", "examples", "default", "enum", "const", "security"]);
 
 export interface FoundReference {
   reference: string;
-  /** JSON pointer of the `$ref` itself. */
-  pointer: string;
-  /** The object that holds it. */
+  /** The object that holds it, and under which key: `$ref`, or a value of a discriminator's mapping. */
   holder: Record<string, unknown>;
+  key: string;
+  /** JSON pointer of the reference itself. */
+  pointer(): string;
+}
+
+interface Place {
+  value: object;
+  key: string | number;
+  parent: Place | undefined;
+  /** The keys of the value are names, not keywords. */
+  names: boolean;
 }
 
 /** Calls `visit` for every reference below a value, in linear time and without recursion. */
@@ -138,54 +157,108 @@ export function eachReference(
   visit: (found: FoundReference) => void,
   seen = new Set<unknown>(),
 ): void {
-  const stack: { value: unknown; pointer: string; names: boolean }[] = [
-    { value: root, pointer, names: false },
-  ];
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-    const { value, names } = next;
-    if (typeof value !== "object" || value === null || seen.has(value)) continue;
+  if (typeof root !== "object" || root === null) return;
+  const stack: Place[] = [{ value: root, key: "", parent: undefined, names: false }];
+  for (let place = stack.pop(); place !== undefined; place = stack.pop()) {
+    const { value, names } = place;
+    if (seen.has(value)) continue;
     seen.add(value);
+    const parent = place;
     if (Array.isArray(value)) {
-      for (let i = value.length - 1; i >= 0; i--)
-        stack.push({ value: value[i], pointer: pointerTo(next.pointer, i), names: false });
+      for (let i = value.length - 1; i >= 0; i--) {
+        const item: unknown = value[i];
+        if (typeof item === "object" && item !== null)
+          stack.push({ value: item, key: i, parent, names: false });
+      }
       continue;
     }
-    if (!isObject(value)) continue;
-    const reference = names ? undefined : referenceOf(value);
-    if (reference !== undefined)
-      visit({ reference, pointer: pointerTo(next.pointer, "$ref"), holder: value });
-    for (const key of Object.keys(value).reverse()) {
+    const holder = value as Record<string, unknown>;
+    const keys = Object.keys(holder);
+    for (let i = keys.length - 1; i >= 0; i--) {
+      const key = keys[i] as string;
+      const below = holder[key];
+      if (key === "$ref" && !names && typeof below === "string")
+        visit(found(holder, key, below, place, pointer));
+      if (typeof below !== "object" || below === null) continue;
       if (!names && (dataKeys.has(key) || key.startsWith("x-"))) continue;
-      const below = value[key];
+      if (key === "discriminator" && !names)
+        mappingOf(below, { value: below, key, parent, names }, pointer, visit);
       // `parameters` and the like are lists in an operation and maps in components.
-      stack.push({ value: below, pointer: pointerTo(next.pointer, key), names: !names && nameMaps.has(key) });
+      else stack.push({ value: below, key, parent, names: !names && nameMaps.has(key) });
     }
   }
 }
 
-/** The external references that a value depends on, through any number of local ones. */
-export function externalDependencies(
-  references: References,
-  root: unknown,
+function mappingOf(
+  discriminator: object,
+  parent: Place,
   pointer: string,
-): FoundReference[] {
-  const external: FoundReference[] = [];
-  const seen = new Set<unknown>();
-  const pending: [unknown, string][] = [[root, pointer]];
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    eachReference(
-      next[0],
-      next[1],
-      (found) => {
-        const target = references.lookUp(found.reference);
-        if (target.kind === "external") external.push(found);
-        else if (target.kind === "found" && !seen.has(target.value))
-          pending.push([target.value, target.pointer]);
-      },
-      seen,
-    );
+  visit: (found: FoundReference) => void,
+): void {
+  const mapping = own(discriminator, "mapping");
+  if (!isObject(mapping)) return;
+  const place: Place = { value: mapping, key: "mapping", parent, names: true };
+  for (const key of Object.keys(mapping)) {
+    const target = mapping[key];
+    // Anything else is the name of a schema.
+    if (typeof target === "string" && /[#/.:]/.test(target))
+      visit(found(mapping, key, target, place, pointer));
   }
-  return external;
+}
+
+function found(
+  holder: Record<string, unknown>,
+  key: string,
+  reference: string,
+  place: Place,
+  root: string,
+): FoundReference {
+  return {
+    reference,
+    holder,
+    key,
+    pointer() {
+      const keys = [key];
+      for (let at = place; at.parent !== undefined; at = at.parent) keys.push(String(at.key));
+      return pointerTo(root, ...keys.reverse());
+    },
+  };
+}
+
+/**
+ * The objects and lists of a document that hold one of the given objects, directly or through any number of references
+ * of the document. Linear in the size of the document.
+ */
+export function dependentsOf(references: References, wanted: ReadonlySet<object>): Set<object> {
+  const users = new Map<unknown, object[]>();
+  const uses = (user: object, used: unknown): void => {
+    const list = users.get(used);
+    if (list === undefined) users.set(used, [user]);
+    else list.push(user);
+  };
+  const seen = new Set<object>([references.document]);
+  const stack: object[] = [references.document];
+  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+    const reference = referenceOf(value);
+    const target = reference === undefined ? undefined : references.lookUp(reference);
+    if (target?.kind === "found") uses(value, target.value);
+    for (const item of Object.values(value)) {
+      if (typeof item !== "object" || item === null) continue;
+      uses(value, item);
+      if (seen.has(item)) continue;
+      seen.add(item);
+      stack.push(item);
+    }
+  }
+  const reached = new Set<object>(wanted);
+  const pending: object[] = [...wanted];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop())
+    for (const user of users.get(value) ?? [])
+      if (!reached.has(user)) {
+        reached.add(user);
+        pending.push(user);
+      }
+  return reached;
 }
 
 export function unresolvedDiagnostic(reference: string, pointer: string, consequence: string): Diagnostic {

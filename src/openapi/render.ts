@@ -5,7 +5,18 @@ import type { Tool } from "./types.js";
 
 const maxObjects = 3;
 const maxDescription = 100;
-const formats = new Set(["date", "date-time", "time", "email", "uuid", "uri", "ipv4", "binary", "byte"]);
+/** Formats that stand for themselves in a compact line. */
+export const formats: ReadonlySet<string> = new Set([
+  "date",
+  "date-time",
+  "time",
+  "email",
+  "uuid",
+  "uri",
+  "ipv4",
+  "binary",
+  "byte",
+]);
 const words = new Set([
   "string",
   "integer",

@@ -1,19 +1,36 @@
 import { SpecdojoError } from "../util/errors.js";
-import { isObject, type JsonValue } from "../util/json.js";
-import { hash32 } from "../util/random.js";
+import type { JsonObject, JsonSchemaObject, JsonValue } from "../util/json.js";
 import { isJsonLike } from "./body.js";
-import { own } from "./pointer.js";
 import {
+  type Decode,
+  decodeForm,
+  decodePercent,
+  type RawPair,
+  rawPairs,
+  readExpanded,
+  readJson,
+  readPairs,
+  readScalar,
+} from "./deserialize.js";
+import { own } from "./pointer.js";
+import { BodyError, type BodyShape, decodeBody, encodeBody } from "./request-body.js";
+import {
+  ambiguity,
+  type Encode,
   encodeNothing,
   encodeReserved,
   encodeStrict,
   expand,
+  type Field,
+  ownerOf,
   pairsOf,
-  queryText,
+  pairText,
+  percent,
   scalarText,
   wellFormed,
 } from "./serialize.js";
 import type { BodyBinding, ParameterBinding, Tool } from "./types.js";
+import { argumentViews, viewsOf } from "./views.js";
 
 export interface RequestOptions {
   /** Base URL. Default: the first server of the tool, its variables filled with their defaults. */
@@ -33,61 +50,103 @@ export interface HttpRequest {
 
 /**
  * The HTTP request of a call, exactly as the document describes it. The arguments are not checked against the schema
- * (see `createArgumentValidator`); throws `SpecdojoError` where they cannot be put on the wire at all: a missing path
- * argument, an argument that the tool does not have, a value that would change the path or split a header.
+ * (see `createArgumentValidator`); throws `SpecdojoError` where they cannot be put on the wire, or would mean something
+ * else there: a missing path argument, an argument that the tool does not have, a value that would change the path,
+ * split a header or be read as another argument.
  */
 export function buildRequest(
   tool: Tool,
   args: Readonly<Record<string, JsonValue>>,
   options: RequestOptions = {},
 ): HttpRequest {
-  const headers: Record<string, string> = {};
-  const query: string[] = [];
-  const cookies: string[] = [];
+  const headers = new Map<string, [name: string, text: string]>();
+  const pairs: Record<"query" | "cookie", string[]> = { query: [], cookie: [] };
   const pathValues = new Map<string, string>();
-  const bodyArguments: Record<string, JsonValue> = {};
+  const bodyArguments: [string, JsonValue][] = [];
 
   for (const [name, value] of Object.entries(args)) {
     if (value === undefined) continue;
     const binding = Object.hasOwn(tool.bindings, name) ? tool.bindings[name] : undefined;
-    if (binding === undefined) {
-      bodyArguments[name] = value;
-      continue;
-    }
-    if (binding.in === "path") pathValues.set(binding.name, pathText(tool, name, value, binding));
-    else if (binding.in === "query") {
-      const text = queryParameter(value, binding);
-      if (text !== "") query.push(text);
-    } else if (binding.in === "header") {
-      const text =
-        binding.contentType === undefined
-          ? expand(value, binding, encodeNothing)
-          : contentText(value, binding.contentType);
-      headers[binding.name] = headerText(tool, name, text);
-    } else {
-      const style: ParameterBinding = { ...binding, style: "form" };
-      cookies.push(cookieText(value, style));
-    }
+    if (binding === undefined) bodyArguments.push([name, value]);
+    else if (binding.in === "path") pathValues.set(binding.name, pathText(tool, name, value, binding));
+    else if (binding.in === "header") {
+      const key = binding.name.toLowerCase();
+      if (headers.has(key)) throw argumentError(tool, name, `the header ${binding.name} is given twice`);
+      headers.set(key, [binding.name, headerText(tool, name, value, binding)]);
+    } else pairs[binding.in].push(...fieldTexts(tool, name, value, binding.in));
   }
-  if (cookies.length > 0) headers.Cookie = cookies.join("; ");
-
-  const path = tool.path.replaceAll(/\{([^{}]+)\}/g, (_, name: string) => {
-    const text = pathValues.get(name);
-    if (text === undefined) throw argumentError(tool, name, "the path needs this argument and it is missing");
-    return text;
-  });
-  const body = bodyOfCall(tool, bodyArguments, headers);
+  if (pairs.cookie.length > 0) {
+    if (headers.has("cookie"))
+      throw argumentError(tool, "Cookie", "cookies cannot be given both here and by their names");
+    headers.set("cookie", ["Cookie", pairs.cookie.join("; ")]);
+  }
+  const path = fillPath(tool, pathValues);
+  const body = bodyOfCall(tool, bodyArguments);
+  if (body !== undefined && (!headers.has("content-type") || body.contentType.startsWith("multipart/")))
+    headers.set("content-type", ["Content-Type", body.contentType]);
   const base = serverUrl(tool, options);
   // A path template may carry a query or fragment of its own.
   const [place = "", fixedQuery] = path.split("#", 1)[0]?.split("?") ?? [];
-  const parts = [...(fixedQuery ? [fixedQuery] : []), ...query];
+  const query = [...(fixedQuery ? [fixedQuery] : []), ...pairs.query];
   const url = `${base.replace(/\/+$/, "")}${place.startsWith("/") ? place : `/${place}`}`;
   return {
     method: tool.method.toUpperCase(),
-    url: parts.length > 0 ? `${url}?${parts.join("&")}` : url,
-    headers,
-    ...(body === undefined ? {} : { body }),
+    url: query.length > 0 ? `${url}?${query.join("&")}` : url,
+    headers: Object.fromEntries(headers.values()),
+    ...(body === undefined ? {} : { body: body.data }),
   };
+}
+
+/**
+ * The arguments of a call from its HTTP request: the inverse of `buildRequest`. Server, unknown query parameters, headers
+ * and cookies (credentials, for one) do not matter. Where the wire cannot tell two values apart, such as the number 1 and
+ * the text "1" of a parameter that may be both, the schema decides; the same request is made from the result.
+ *
+ * @throws SpecdojoError `request-mismatch` when it is no request of this operation.
+ */
+export function parseRequest(tool: Tool, request: HttpRequest): JsonObject {
+  if (request.method.toUpperCase() !== tool.method.toUpperCase())
+    throw mismatch(tool, `the method is ${request.method}`);
+  const args = new Map<string, JsonValue>();
+  const { values, query } = matchUrl(tool, request.url);
+  const headers = new Map(Object.entries(request.headers).map(([name, text]) => [name.toLowerCase(), text]));
+
+  for (const [name, binding] of Object.entries(tool.bindings)) {
+    const views = argumentViews(tool.parameters, name);
+    if (binding.in === "path") {
+      const raw = values.get(binding.name);
+      if (raw === undefined) continue;
+      const value =
+        binding.contentType === undefined
+          ? readExpanded(raw, binding, views, tool.parameters, decodePercent)
+          : readContent(decodePercent(raw), binding.contentType, tool, name);
+      args.set(name, value);
+    } else if (binding.in === "header") {
+      const text = headers.get(binding.name.toLowerCase());
+      if (text === undefined || isOwnContentType(tool, binding, text)) continue;
+      const decoded = decodeHeader(text);
+      const value =
+        binding.contentType === undefined
+          ? readExpanded(decoded, binding, views, tool.parameters, (part) => part)
+          : readContent(decoded, binding.contentType, tool, name);
+      args.set(name, value);
+    }
+  }
+  readFields(tool, "query", rawPairs(query, "&", decodeForm), decodeForm, args);
+  readFields(
+    tool,
+    "cookie",
+    rawPairs(headers.get("cookie") ?? "", /;\s*/, decodePercent),
+    decodePercent,
+    args,
+  );
+  if (tool.body !== undefined && request.body !== undefined)
+    for (const [name, value] of bodyArgumentsOf(tool, tool.body, request.body, headers.get("content-type"))) {
+      if (args.has(name) || Object.hasOwn(tool.bindings, name))
+        throw mismatch(tool, `the body has ${JSON.stringify(name)}, which is another argument`);
+      args.set(name, value);
+    }
+  return Object.fromEntries(args);
 }
 
 function serverUrl(tool: Tool, options: RequestOptions): string {
@@ -123,193 +182,293 @@ function pathText(tool: Tool, name: string, value: JsonValue, binding: Parameter
       ? expand(value, binding, encodeStrict)
       : encodeStrict(contentText(value, binding.contentType));
   if (text === "" || value === null) throw argumentError(tool, name, "a path argument cannot be empty");
-  if (text === "." || text === "..")
-    throw argumentError(tool, name, `the value ${JSON.stringify(text)} would lead to another path`);
   return text;
 }
 
-function queryParameter(value: JsonValue, binding: ParameterBinding): string {
-  const encode = binding.allowReserved === true ? encodeReserved : encodeStrict;
-  if (binding.contentType !== undefined)
-    return `${encodeStrict(binding.name)}=${encode(contentText(value, binding.contentType))}`;
-  return queryText(pairsOf(value, binding.name, binding.style, binding.explode), encode);
+/** A path template in pieces: texts and the names between them, segment by segment. */
+interface Segment {
+  /** One more than `names`. */
+  literals: string[];
+  names: string[];
 }
 
-function cookieText(value: JsonValue, binding: ParameterBinding): string {
-  if (binding.contentType !== undefined)
-    return `${encodeStrict(binding.name)}=${encodeStrict(contentText(value, binding.contentType))}`;
-  return pairsOf(value, binding.name, "form", binding.explode)
-    .map(({ name, parts }) => `${encodeStrict(name)}=${parts.map(encodeStrict).join(",")}`)
-    .join("; ");
+function segmentsOf(template: string): Segment[] {
+  return template.split("/").map((segment) => {
+    const pieces = segment.split(/\{([^{}]+)\}/);
+    return { literals: pieces.filter((_, i) => i % 2 === 0), names: pieces.filter((_, i) => i % 2 === 1) };
+  });
+}
+
+/** The path template filled. Several values in one segment can be told apart again. */
+function fillPath(tool: Tool, values: ReadonlyMap<string, string>): string {
+  const fill = ({ literals, names }: Segment): string => {
+    let text = literals[0] ?? "";
+    for (const [i, name] of names.entries()) {
+      const value = values.get(name);
+      const literal = literals[i + 1] ?? "";
+      if (value === undefined)
+        throw argumentError(tool, name, "the path needs this argument and it is missing");
+      const isLast = i === names.length - 1;
+      text += (isLast ? value : apart(tool, name, value, literal)) + literal;
+    }
+    if (names.length > 0 && isDots(text))
+      throw argumentError(tool, names.join(", "), `${JSON.stringify(text)} would lead to another path`);
+    return text;
+  };
+  return segmentsOf(tool.path).map(fill).join("/");
+}
+
+/** Segments that every reader of URLs takes for the way up or for nothing. */
+function isDots(segment: string): boolean {
+  return /^(?:\.|%2e){1,2}$/i.test(segment);
+}
+
+/** A value in which the text that follows it does not occur, if need be by percent-encoding. */
+function apart(tool: Tool, name: string, value: string, literal: string): string {
+  const ends = (text: string): boolean => (text + literal).indexOf(literal) === text.length;
+  if (literal === "" || ends(value)) return value;
+  const safe = value.replaceAll(literal.charAt(0), percent);
+  if (ends(safe)) return safe;
+  throw argumentError(tool, name, `it cannot hold ${JSON.stringify(literal)}, which ends it in the path`);
+}
+
+/** The raw values of the path template's places, and the part of the query that the template does not have itself. */
+function matchUrl(tool: Tool, url: string): { values: Map<string, string>; query: string } {
+  const [address = "", queryText = ""] = (url.split("#", 1)[0] ?? "").split(/\?(.*)/s, 2);
+  const [place = "", fixed] = tool.path.split("#", 1)[0]?.split("?") ?? [];
+  const template = segmentsOf(place.replace(/^\//, ""));
+  const path = address.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, "").split("/");
+  const given = path.slice(-template.length);
+  const query = queryText.split("&");
+  if (fixed) {
+    template.push(...segmentsOf(fixed));
+    given.push(query.splice(0, fixed.split("&").length).join("&"));
+  }
+  const values = new Map<string, string>();
+  for (const [i, segment] of template.entries()) {
+    const found = matchSegment(segment, given[i] ?? "");
+    if (found === undefined || given.length < template.length) throw mismatch(tool, `the URL is ${url}`);
+    segment.names.forEach((name, j) => {
+      values.set(name, found[j] ?? "");
+    });
+  }
+  return { values, query: query.join("&") };
+}
+
+function matchSegment({ literals, names }: Segment, text: string): string[] | undefined {
+  const first = literals[0] ?? "";
+  const last = literals.at(-1) ?? "";
+  if (names.length === 0) return text === first ? [] : undefined;
+  if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length)
+    return undefined;
+  let rest = text.slice(first.length, text.length - last.length);
+  if (rest === "") return undefined;
+  const values: string[] = [];
+  for (const literal of literals.slice(1, -1)) {
+    // Values side by side are told apart by what begins them in the styles label and matrix.
+    const next = literal === "" ? rest.slice(1).search(/[.;]/) : rest.indexOf(literal);
+    if (next === -1 && literal !== "") return undefined;
+    const end = literal === "" ? (next === -1 ? rest.length : next + 1) : next;
+    values.push(rest.slice(0, end));
+    rest = rest.slice(end + literal.length);
+  }
+  return [...values, rest];
+}
+
+/** The parameters of the query, or those in cookies. */
+function fieldsIn(tool: Tool, place: "query" | "cookie"): Field[] {
+  return Object.entries(tool.bindings)
+    .filter(([, binding]) => binding.in === place)
+    .map(([argument, binding]) => ({
+      argument,
+      name: binding.name,
+      style: place === "cookie" ? "form" : binding.style,
+      explode: binding.explode,
+      allowReserved: binding.allowReserved,
+      contentType: binding.contentType,
+      views: argumentViews(tool.parameters, argument),
+    }));
+}
+
+function fieldTexts(tool: Tool, argument: string, value: JsonValue, place: "query" | "cookie"): string[] {
+  const fields = fieldsIn(tool, place);
+  const field = fields.find((one) => one.argument === argument) as Field;
+  const encode: Encode = field.allowReserved === true ? encodeReserved : encodeStrict;
+  if (field.contentType !== undefined) {
+    const pair = { name: field.name, parts: [contentText(value, field.contentType)] };
+    return [pairText(pair, encode, encodeStrict)];
+  }
+  const why = ambiguity(value, field);
+  if (why !== undefined) throw argumentError(tool, argument, why);
+  return pairsOf(value, field).map((pair) => {
+    if (ownerOf(pair.name, fields) !== field && typeof value === "object")
+      throw argumentError(
+        tool,
+        argument,
+        `its ${JSON.stringify(pair.name)} would be taken for another parameter`,
+      );
+    return pairText(pair, encode, encodeStrict);
+  });
+}
+
+function readFields(
+  tool: Tool,
+  place: "query" | "cookie",
+  pairs: readonly RawPair[],
+  decode: Decode,
+  args: Map<string, JsonValue>,
+): void {
+  const fields = fieldsIn(tool, place);
+  const found = new Map<Field, RawPair[]>();
+  for (const pair of pairs) {
+    const field = ownerOf(pair.name, fields);
+    if (field === undefined) continue;
+    const known = found.get(field);
+    if (known === undefined) found.set(field, [pair]);
+    else known.push(pair);
+  }
+  for (const [field, own] of found) {
+    const value =
+      field.contentType === undefined
+        ? readPairs(own, field, tool.parameters, decode)
+        : readContent(decode(own[0]?.text ?? ""), field.contentType, tool, field.argument);
+    args.set(field.argument, value);
+  }
 }
 
 function contentText(value: JsonValue, contentType: string): string {
   return isJsonLike(contentType) || typeof value !== "string" ? JSON.stringify(value) : value;
 }
 
-function headerText(tool: Tool, name: string, text: string): string {
+function readContent(text: string, contentType: string, tool: Tool, argument: string): JsonValue {
+  return isJsonLike(contentType)
+    ? readJson(text)
+    : readScalar(text, argumentViews(tool.parameters, argument));
+}
+
+function headerText(tool: Tool, name: string, value: JsonValue, binding: ParameterBinding): string {
+  const text =
+    binding.contentType === undefined
+      ? expand(value, binding, encodeNothing)
+      : contentText(value, binding.contentType);
   for (const char of text) {
     const code = char.codePointAt(0) ?? 0;
     if ((code < 0x20 && code !== 0x09) || code === 0x7f)
       throw argumentError(tool, name, "a header cannot hold line breaks or control characters");
   }
-  // Header values are bytes; what is beyond Latin-1 is percent-encoded.
-  return [...wellFormed(text)]
-    .map((char) => ((char.codePointAt(0) ?? 0) > 0xff ? encodeURIComponent(char) : char))
-    .join("");
+  if (binding.contentType === undefined && typeof value === "object" && value !== null) {
+    const parts = Array.isArray(value) ? value : Object.entries(value).flat();
+    const bad = parts.map((part) => scalarText(part as JsonValue)).find((part) => part.includes(","));
+    if (bad !== undefined)
+      throw argumentError(
+        tool,
+        name,
+        `${JSON.stringify(bad)} cannot stand in a list in a header: it has a comma`,
+      );
+    const key = binding.explode ? Object.keys(value).find((one) => one.includes("=")) : undefined;
+    if (key !== undefined) throw argumentError(tool, name, `the key ${JSON.stringify(key)} cannot hold "="`);
+  }
+  return encodeHeader(text);
 }
 
-function bodyOfCall(
-  tool: Tool,
-  args: Record<string, JsonValue>,
-  headers: Record<string, string>,
-): string | Uint8Array | undefined {
+/**
+ * Header values are bytes; what is beyond Latin-1 is percent-encoded as UTF-8. Text that looks like that already gets its
+ * percent sign encoded, so that both can be told apart.
+ */
+function encodeHeader(text: string): string {
+  return wellFormed(text)
+    .replaceAll(/%(?=(?:25)*[C-F][0-9A-F](?:%|[^\0-\xff]))/gi, "%25")
+    .replaceAll(/[^\0-\xff]+/g, encodeURIComponent);
+}
+
+function decodeHeader(text: string): string {
+  return text.replaceAll(/%25(?=(?:25)*[C-F][0-9A-F]%)|(?:%[C-F][0-9A-F](?:%[89AB][0-9A-F])+)+/gi, (run) =>
+    run === "%25" ? "%" : decodePercent(run),
+  );
+}
+
+/** A parameter for `Content-Type` itself: what the body's media type says anyway was not asked for. */
+function isOwnContentType(tool: Tool, binding: ParameterBinding, text: string): boolean {
+  const type = binding.name.toLowerCase() === "content-type" ? tool.body?.mediaType : undefined;
+  return type !== undefined && (text === type || type.startsWith("multipart/"));
+}
+
+function shapeOf(tool: Tool, binding: BodyBinding): BodyShape {
+  const root = tool.parameters;
+  if (binding.shape.kind === "whole")
+    return { binding, root, views: argumentViews(root, binding.shape.argument) };
+  const properties = Object.fromEntries(
+    Object.entries(binding.shape.properties).map(([argument, name]) => [
+      name,
+      (own(root.properties, argument) ?? {}) as JsonSchemaObject,
+    ]),
+  );
+  const open = root.additionalProperties ?? false;
+  return { binding, root, views: viewsOf({ type: "object", properties, additionalProperties: open }, root) };
+}
+
+function bodyOfCall(tool: Tool, args: readonly [string, JsonValue][]) {
   const { body } = tool;
-  const names = Object.keys(args);
   const open = tool.parameters.additionalProperties !== false && body?.shape.kind === "properties";
   const known = (name: string): boolean =>
     body !== undefined &&
     (body.shape.kind === "whole" ? body.shape.argument === name : Object.hasOwn(body.shape.properties, name));
-  const unknown = names.find((name) => !known(name) && !open);
-  if (unknown !== undefined) throw argumentError(tool, unknown, "the operation has no such argument");
-  if (body === undefined || (names.length === 0 && !body.required)) return undefined;
-  if (body.shape.kind === "whole") {
-    const value = Object.hasOwn(args, body.shape.argument) ? args[body.shape.argument] : undefined;
-    return value === undefined ? undefined : encodeBody(tool, value, body, headers);
-  }
-  const value: Record<string, JsonValue> = {};
-  const { properties } = body.shape;
-  for (const name of names)
-    value[Object.hasOwn(properties, name) ? (properties[name] as string) : name] = args[name] as JsonValue;
-  return encodeBody(tool, value, body, headers);
-}
-
-function encodeBody(
-  tool: Tool,
-  value: JsonValue,
-  body: BodyBinding,
-  headers: Record<string, string>,
-): string | Uint8Array {
-  const type = (body.mediaType.split(";")[0] ?? "").trim().toLowerCase();
-  const declare = (mediaType: string): void => {
-    headers["Content-Type"] = mediaType;
-  };
-  if (isJsonLike(type)) {
-    declare(body.mediaType);
-    return JSON.stringify(value);
-  }
-  if (type === "application/x-www-form-urlencoded") {
-    declare(body.mediaType);
-    return formText(value, body);
-  }
-  if (type.startsWith("multipart/")) {
-    const { bytes, boundary } = multipart(tool, value, body);
-    declare(`${type}; boundary=${boundary}`);
-    return bytes;
-  }
-  if (typeof value === "string") {
-    declare(type.includes("*") ? "application/octet-stream" : body.mediaType);
-    return bytesOf(value) ?? value;
-  }
-  if (type.startsWith("text/")) {
-    declare(body.mediaType);
-    return scalarText(value);
-  }
-  throw new SpecdojoError(
-    "media-type-unsupported",
-    `A body of ${body.mediaType} cannot be made from an object.`,
-    {
+  const unknown = args.find(([name]) => !known(name) && !open);
+  if (unknown !== undefined) throw argumentError(tool, unknown[0], "the operation has no such argument");
+  if (body === undefined || (args.length === 0 && !body.required)) return undefined;
+  const { shape } = body;
+  if (shape.kind === "whole" && args[0] === undefined) return undefined;
+  const value =
+    shape.kind === "whole"
+      ? (args[0]?.[1] as JsonValue)
+      : Object.fromEntries(
+          args.map(([name, item]) => [
+            Object.hasOwn(shape.properties, name) ? (shape.properties[name] as string) : name,
+            item,
+          ]),
+        );
+  try {
+    return encodeBody(value, shapeOf(tool, body));
+  } catch (error) {
+    if (!(error instanceof BodyError)) throw error;
+    if (error.property !== undefined) throw argumentError(tool, error.property, error.message);
+    throw new SpecdojoError("media-type-unsupported", `${tool.name}: ${error.message}.`, {
       place: tool.pointer,
       remedy: "Offer application/json in the document, or give the whole body as text.",
+    });
+  }
+}
+
+function bodyArgumentsOf(
+  tool: Tool,
+  body: BodyBinding,
+  data: string | Uint8Array,
+  contentType: string | undefined,
+): [string, JsonValue][] {
+  let value: JsonValue;
+  try {
+    value = decodeBody(data, contentType, shapeOf(tool, body));
+  } catch (error) {
+    if (!(error instanceof BodyError)) throw error;
+    throw mismatch(tool, error.message);
+  }
+  const { shape } = body;
+  if (shape.kind === "whole") return [[shape.argument, value]];
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw mismatch(tool, "the body is not an object");
+  const byProperty = new Map(Object.entries(shape.properties).map(([argument, name]) => [name, argument]));
+  return Object.entries(value).map(([name, item]) => [byProperty.get(name) ?? name, item]);
+}
+
+function mismatch(tool: Tool, why: string): SpecdojoError {
+  return new SpecdojoError(
+    "request-mismatch",
+    `This is no request of ${tool.name} (${tool.method.toUpperCase()} ${tool.path}): ${why}.`,
+    {
+      place: tool.pointer,
+      remedy: "Give the request of this operation, or look for the tool it belongs to.",
     },
   );
-}
-
-function formText(value: JsonValue, body: BodyBinding): string {
-  if (!isObject(value)) return scalarText(value);
-  const pairs: [string, string][] = [];
-  for (const [name, item] of Object.entries(value) as [string, JsonValue][]) {
-    const encoding = encodingOf(body, name);
-    const styled = encoding?.style !== undefined || encoding?.explode !== undefined;
-    if (isObject(item) && !styled) {
-      pairs.push([name, JSON.stringify(item)]);
-      continue;
-    }
-    const style = encoding?.style ?? "form";
-    for (const pair of pairsOf(
-      item,
-      name,
-      style,
-      encoding?.explode ?? (style === "form" || style === "deepObject"),
-    ))
-      pairs.push([pair.name, pair.parts.join(pair.delimiter)]);
-  }
-  return new URLSearchParams(pairs).toString();
-}
-
-function encodingOf(body: BodyBinding, name: string) {
-  return body.encoding !== undefined && Object.hasOwn(body.encoding, name) ? body.encoding[name] : undefined;
-}
-
-function multipart(tool: Tool, value: JsonValue, body: BodyBinding): { bytes: Uint8Array; boundary: string } {
-  const encoder = new TextEncoder();
-  const parts: { head: string; data: Uint8Array }[] = [];
-  const add = (name: string, item: JsonValue): void => {
-    const encoding = encodingOf(body, name);
-    const binary = isBinary(tool, body, name) || encoding?.contentType?.startsWith("image/") === true;
-    const data =
-      typeof item === "string" ? (bytesOf(item) ?? encoder.encode(item)) : encoder.encode(scalarText(item));
-    const contentType =
-      encoding?.contentType?.split(",")[0]?.trim() ??
-      (binary
-        ? "application/octet-stream"
-        : typeof item === "object" && item !== null
-          ? "application/json"
-          : undefined);
-    const quoted = name.replaceAll('"', "%22").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
-    let head = `Content-Disposition: form-data; name="${quoted}"`;
-    if (binary) head += `; filename="${quoted}"`;
-    if (contentType !== undefined) head += `\r\nContent-Type: ${contentType.replaceAll(/[\r\n]/g, "")}`;
-    parts.push({ head, data });
-  };
-  const entries = isObject(value)
-    ? (Object.entries(value) as [string, JsonValue][])
-    : [["body", value] as [string, JsonValue]];
-  for (const [name, item] of entries) {
-    if (!Array.isArray(item)) add(name, item);
-    else {
-      const encoding = encodingOf(body, name);
-      if (encoding?.explode === false)
-        for (const pair of pairsOf(item, name, encoding.style ?? "form", false))
-          add(name, pair.parts.join(pair.delimiter));
-      else for (const one of item) add(name, one);
-    }
-  }
-  const text = parts.map(({ head, data }) => head + new TextDecoder("latin1").decode(data)).join("\n");
-  let boundary = `specdojo-${hash32(text).toString(36)}`;
-  for (let i = 0; text.includes(boundary); i++)
-    boundary = `specdojo-${hash32(`${text.length}/${i}`).toString(36)}-${i}`;
-  const chunks: Uint8Array[] = [];
-  for (const { head, data } of parts)
-    chunks.push(encoder.encode(`--${boundary}\r\n${head}\r\n\r\n`), data, encoder.encode("\r\n"));
-  chunks.push(encoder.encode(`--${boundary}--\r\n`));
-  return { bytes: new Uint8Array(Buffer.concat(chunks)), boundary };
-}
-
-function isBinary(tool: Tool, body: BodyBinding, property: string): boolean {
-  if (body.shape.kind !== "properties") return false;
-  const argument = Object.entries(body.shape.properties).find(([, name]) => name === property)?.[0];
-  const schema = argument === undefined ? undefined : own(tool.parameters.properties, argument);
-  const items = own(schema, "items");
-  return [schema, items].some(
-    (one) => own(one, "format") === "binary" || own(one, "contentMediaType") === "application/octet-stream",
-  );
-}
-
-/** The bytes of a `data:` URL; any other text stands for itself. */
-function bytesOf(text: string): Uint8Array | undefined {
-  const match = /^data:[\w.+-]*\/?[\w.+-]*;base64,([A-Za-z0-9+/=\s]*)$/.exec(text);
-  return match === null ? undefined : new Uint8Array(Buffer.from(match[1] as string, "base64"));
 }
 
 function argumentError(tool: Tool, name: string, why: string): SpecdojoError {

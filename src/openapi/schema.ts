@@ -1,14 +1,22 @@
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
 import { hash32 } from "../util/random.js";
 import { unicodePattern } from "./pattern.js";
-import { own, pointerTo } from "./pointer.js";
-import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
+import { isShallow, own, pointerTo, textOf } from "./pointer.js";
+import { type References, type Resolution, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { Diagnostic, OpenApiVersion } from "./types.js";
 
 /** `request` leaves out what is `readOnly`, `response` what is `writeOnly`. */
 export type Direction = "request" | "response";
 
 const maxInlineDepth = 100;
+/**
+ * Names that the lists of definitions may have together. Beyond it (a long chain of schemas, each the root of another
+ * operation) the further operations get all definitions instead of those that they reach.
+ */
+const maxListed = 2_000_000;
+/** Schemas that may apply to one value, through references. */
+const maxInPlace = 20_000;
+const inPlaceKeywords = [..."$ref allOf anyOf oneOf not if then else dependentSchemas".split(" ")];
 const definitionsPrefix = "#/$defs/";
 const jsonTypes = new Set(["string", "number", "integer", "boolean", "object", "array", "null"]);
 /** Names of types that documents use although no schema language knows them. */
@@ -48,6 +56,22 @@ const schemaKeywords = [
 const schemaListKeywords = ["allOf", "anyOf", "oneOf", "prefixItems"];
 const schemaMapKeywords = ["properties", "patternProperties", "dependentSchemas"];
 
+/** Which of the steps of a conversion a keyword concerns: a schema has few keywords, and most steps none of them. */
+const step = { types: 1, annotations: 2, numbers: 4, values: 8, subschemas: 16, required: 32 };
+const steps = new Map<string, number>([["type", step.types]]);
+for (const [keywords, bits] of [
+  [[...textKeywords, ...flagKeywords, "default", "examples", "example", "x-example"], step.annotations],
+  [[...numberKeywords, ...countKeywords, "multipleOf", "exclusiveMinimum", "exclusiveMaximum"], step.numbers],
+  [["const", "pattern", "enum"], step.values | step.subschemas],
+  [[...schemaKeywords, ...schemaListKeywords, ...schemaMapKeywords], step.subschemas],
+  [["dependentRequired", "$defs"], step.subschemas],
+  [["required"], step.required],
+  [["properties", "allOf"], step.subschemas | step.required],
+] as const)
+  for (const keyword of keywords) steps.set(keyword, bits);
+
+const noNames: ReadonlySet<string> = new Set();
+
 interface Definition {
   name: string;
   schema: JsonSchema;
@@ -75,9 +99,25 @@ export class SchemaConverter {
     request: new Map<ReadonlySet<string>, Record<string, JsonSchema>>(),
     response: new Map<ReadonlySet<string>, Record<string, JsonSchema>>(),
   };
+  readonly #converted = {
+    request: new WeakMap<object, JsonSchema>(),
+    response: new WeakMap<object, JsonSchema>(),
+  };
+  /** Names of the definitions that a converted schema refers to directly. */
+  readonly #directRefs = new WeakMap<object, ReadonlySet<string>>();
+  readonly #omitted = {
+    request: new WeakMap<object, ReadonlySet<string>>(),
+    response: new WeakMap<object, ReadonlySet<string>>(),
+  };
+  /** By reference: the definition that it leads to, once that is known. */
+  readonly #defined = { request: new Map<string, string>(), response: new Map<string, string>() };
   readonly #pending: { name: string; value: unknown; pointer: string; direction: Direction }[] = [];
-  readonly #checked = new Set<Definition>();
+  /** How many schemas apply to one value of a definition; of those that were looked at. */
+  readonly #costs = new Map<Definition, number>();
   #refs = new Set<string>();
+  /** Names in all lists of definitions that were made. */
+  #listed = 0;
+  readonly #everything: Partial<Record<Direction, Record<string, JsonSchema>>> = {};
 
   constructor(references: References, version: OpenApiVersion, report: (diagnostic: Diagnostic) => void) {
     this.#references = references;
@@ -85,17 +125,34 @@ export class SchemaConverter {
     this.#report = report;
   }
 
-  /** One schema, without the definitions it refers to. */
+  /** One schema, without the definitions it refers to. Whoever refers to the same one shares the result. */
   convert(schema: unknown, pointer: string, direction: Direction): JsonSchema {
-    return this.#convert(schema, pointer, direction, 0);
+    if (!isObject(schema)) return this.#convert(schema, pointer, direction, 0);
+    const known = this.#converted[direction].get(schema);
+    if (known !== undefined) return known;
+    const refs = this.#refs;
+    this.#refs = new Set();
+    const result = this.#convert(schema, pointer, direction, 0);
+    this.#converted[direction].set(schema, result);
+    if (typeof result === "object") this.#directRefs.set(result, this.#refs);
+    this.#refs = refs;
+    return result;
+  }
+
+  /** A schema that has the parts of another, and so the same references. */
+  derive(from: JsonSchema, schema: JsonSchemaObject): JsonSchemaObject {
+    const refs = typeof from === "object" ? this.#directRefs.get(from) : undefined;
+    if (refs !== undefined) this.#directRefs.set(schema, refs);
+    return schema;
   }
 
   /** Adds to a schema the `$defs` that it needs, and only those. */
   complete(schema: JsonSchemaObject, direction: Direction): JsonSchemaObject {
     this.#drain();
-    const roots = [...referencedDefinitions(schema)].sort();
+    const roots = [...this.#referenced(schema)].sort();
     const [first] = roots;
     if (first === undefined) return schema;
+    if (this.#listed > maxListed) return { ...schema, $defs: this.#all(direction) };
     if (roots.length === 1)
       return { ...schema, $defs: this.#pack(this.#closure(first, direction), direction) };
     const key = roots.join("\n");
@@ -104,8 +161,56 @@ export class SchemaConverter {
       union = new Set();
       for (const root of roots) for (const name of this.#closure(root, direction)) union.add(name);
       this.#unions[direction].set(key, union);
+      this.#listed += union.size;
     }
     return { ...schema, $defs: this.#pack(union, direction) };
+  }
+
+  /** Every definition, in one object that grows with them. */
+  #all(direction: Direction): Record<string, JsonSchema> {
+    let all = this.#everything[direction];
+    if (all === undefined) {
+      all = {};
+      for (const { name, schema } of this.#definitions[direction].values()) all[name] = schema;
+      this.#everything[direction] = all;
+    }
+    return all;
+  }
+
+  /** Names of the definitions that a schema refers to directly. */
+  #referenced(schema: JsonSchemaObject): Set<string> {
+    const found = new Set<string>();
+    const add = (reference: unknown): void => {
+      if (typeof reference === "string" && reference.startsWith(definitionsPrefix))
+        found.add(reference.slice(definitionsPrefix.length));
+    };
+    const stack: object[] = [schema];
+    const push = (value: unknown): void => {
+      if (typeof value === "object" && value !== null) stack.push(value);
+    };
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      const known = this.#directRefs.get(next);
+      if (known !== undefined) {
+        for (const name of known) found.add(name);
+        continue;
+      }
+      if (Array.isArray(next)) {
+        next.forEach(push);
+        continue;
+      }
+      const value = next as JsonSchemaObject;
+      for (const key of Object.keys(value)) {
+        const below = value[key];
+        if (key === "$ref") add(below);
+        if (typeof below !== "object" || below === null || dataKeywords.has(key)) continue;
+        if (key === "discriminator") {
+          const mapping = own(below, "mapping");
+          if (isObject(mapping)) Object.values(mapping).forEach(add);
+        } else if (schemaMapKeywords.includes(key)) Object.values(below).forEach(push);
+        else stack.push(below);
+      }
+    }
+    return found;
   }
 
   /** All definitions that one reaches, itself included. Definitions that reach each other share one set. */
@@ -129,6 +234,7 @@ export class SchemaConverter {
         else for (const member of finished) reached.add(member);
       }
     }
+    this.#listed += reached.size;
     const back = [root];
     for (let name = back.pop(); name !== undefined; name = back.pop()) {
       if (closures.has(name)) continue;
@@ -145,18 +251,19 @@ export class SchemaConverter {
     const $defs: Record<string, JsonSchema> = {};
     for (const name of [...names].sort()) $defs[name] = definitions.get(name)?.schema ?? true;
     this.#packed[direction].set(names, $defs);
+    this.#listed += names.size;
     return $defs;
   }
 
   /** Is a property left out in this direction? Looks through references. */
-  isOmitted(schema: unknown, pointer: string, direction: Direction): boolean {
+  isOmitted(schema: unknown, direction: Direction): boolean {
     const keyword = direction === "request" ? "readOnly" : "writeOnly";
     if (own(schema, keyword) === true) return true;
     if (referenceOf(schema) === undefined) {
       const parts = own(schema, "allOf");
       return Array.isArray(parts) && parts.length < 8 && parts.some((part) => own(part, keyword) === true);
     }
-    const target = this.#references.follow(schema, pointer);
+    const target = this.#references.follow(schema, "");
     return target.kind === "found" && own(target.value, keyword) === true;
   }
 
@@ -167,6 +274,8 @@ export class SchemaConverter {
       const schema = this.#convert(next.value, next.pointer, next.direction, 0);
       const definition = { name: next.name, schema, refs: this.#refs };
       this.#definitions[next.direction].set(next.name, definition);
+      const all = this.#everything[next.direction];
+      if (all !== undefined) all[next.name] = schema;
       fresh.push([definition, next.direction]);
     }
     // What is converted next is no part of the last definition.
@@ -176,18 +285,21 @@ export class SchemaConverter {
 
   /**
    * A definition that contains itself at the same place (`A: {allOf: [A]}`) says nothing and would make a validator
-   * run for ever: the reference that closes the loop is taken out. Cycles through properties and items stay.
+   * run for ever: the reference that closes the loop is taken out. Cycles through properties and items stay. One whose
+   * parts double with each level (`A: {allOf: [B, B]}`, `B: {allOf: [C, C]}`, ...) loses its parts, too.
    */
   #breakLoops(start: Definition, direction: Direction): void {
     const active = new Set<Definition>();
-    const visit = (definition: Definition): void => {
+    /** Returns the number of schemas that apply to one value. */
+    const visit = (definition: Definition): number => {
       active.add(definition);
-      this.#checked.add(definition);
+      let cost = 0;
       const closes = (schema: JsonSchema): boolean => {
         const target = this.#target(schema, direction);
         return target !== undefined && active.has(target);
       };
       for (const schema of inPlace(definition.schema)) {
+        cost++;
         for (const keyword of ["allOf", "anyOf", "oneOf"] as const) {
           const members = schema[keyword];
           if (!Array.isArray(members) || !members.some(closes)) continue;
@@ -201,11 +313,29 @@ export class SchemaConverter {
           this.#loop(definition.name);
         }
         const target = this.#target(schema, direction);
-        if (target !== undefined && !this.#checked.has(target) && active.size < 2_000) visit(target);
+        if (target !== undefined)
+          cost += this.#costs.get(target) ?? (active.size < 2_000 ? visit(target) : 0);
+      }
+      if (cost > maxInPlace) {
+        cost = 1;
+        this.#simplify(definition);
       }
       active.delete(definition);
+      this.#costs.set(definition, cost);
+      return cost;
     };
-    if (!this.#checked.has(start)) visit(start);
+    if (!this.#costs.has(start)) visit(start);
+  }
+
+  #simplify({ name, schema }: Definition): void {
+    if (typeof schema === "object") for (const keyword of inPlaceKeywords) delete schema[keyword];
+    this.#report({
+      code: "schema-too-complex",
+      severity: "error",
+      pointer: this.#places.get(name) ?? "",
+      message: `More than ${maxInPlace} schemas apply to one value here; those that this one is composed of are left out.`,
+      remedy: "Do not repeat references in `allOf`, `anyOf` and `oneOf`.",
+    });
   }
 
   #target(schema: JsonSchema, direction: Direction): Definition | undefined {
@@ -243,19 +373,21 @@ export class SchemaConverter {
     const out: JsonSchemaObject = {};
     const reference = referenceOf(schema);
     if (reference !== undefined) {
-      const name = this.#define(reference, pointerTo(pointer, "$ref"), direction);
+      const name = this.#define(reference, `${pointer}/$ref`, direction);
       if (name !== undefined) out.$ref = definitionsPrefix + name;
       if (this.#version === "2.0" || this.#version === "3.0") {
         this.#annotations(schema, out);
         return nullable(schema) ? orNull(out) : out;
       }
     }
-    this.#types(schema, pointer, out);
-    this.#annotations(schema, out);
-    this.#numbers(schema, pointer, out);
-    this.#values(schema, pointer, out);
-    this.#subschemas(schema, pointer, direction, depth, out);
-    this.#required(schema, pointer, direction, out);
+    let needed = 0;
+    for (const key of Object.keys(schema)) needed |= steps.get(key) ?? 0;
+    if (needed & step.types) this.#types(schema, pointer, out);
+    if (needed & step.annotations) this.#annotations(schema, out);
+    if (needed & step.numbers) this.#numbers(schema, pointer, out);
+    if (needed & step.values) this.#values(schema, pointer, out);
+    if (needed & step.subschemas) this.#subschemas(schema, pointer, direction, depth, out);
+    if (needed & step.required) this.#required(schema, pointer, direction, out);
     this.#discriminator(schema, pointer, direction, out);
     return nullable(schema) ? orNull(out) : out;
   }
@@ -269,16 +401,29 @@ export class SchemaConverter {
       const value = own(schema, keyword);
       if (typeof value === "boolean" && (value || keyword === "uniqueItems")) out[keyword] = value;
     }
-    const fallback = own(schema, "default");
-    if (fallback !== undefined) out.default = fallback as JsonValue;
-    const examples = own(schema, "examples");
-    const example = own(schema, "example") ?? own(schema, "x-example");
-    if (Array.isArray(examples)) out.examples = examples as JsonValue[];
-    else if (example !== undefined) out.examples = [example as JsonValue];
+    const fallback = this.#data(own(schema, "default"));
+    if (fallback !== undefined) out.default = fallback;
+    const examples = this.#data(own(schema, "examples"));
+    const example = this.#data(own(schema, "example") ?? own(schema, "x-example"));
+    if (Array.isArray(examples)) out.examples = examples;
+    else if (example !== undefined) out.examples = [example];
     else if (isObject(examples)) {
       const values = Object.values(examples).map((entry) => own(entry, "value") ?? entry);
       if (values.length > 0) out.examples = values as JsonValue[];
     }
+  }
+
+  /** A value of the document that is no schema; left out where it is nested without end. */
+  #data(value: unknown): JsonValue | undefined {
+    if (isShallow(value)) return value as JsonValue | undefined;
+    this.#report({
+      code: "value-too-deep",
+      severity: "warning",
+      pointer: "",
+      message:
+        "A default, an example or an allowed value is nested more than 100 levels deep; it is left out.",
+    });
+    return undefined;
   }
 
   #types(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
@@ -295,7 +440,7 @@ export class SchemaConverter {
         continue;
       }
       if (entry === "any" || entry === "") return;
-      const lower = String(entry).toLowerCase();
+      const lower = textOf(entry).toLowerCase();
       const alias = typeAliases.get(lower) ?? (jsonTypes.has(lower) ? { type: lower } : undefined);
       if (entry !== "file")
         this.#report({
@@ -304,8 +449,8 @@ export class SchemaConverter {
           pointer: pointerTo(pointer, "type"),
           message:
             alias === undefined
-              ? `There is no type ${JSON.stringify(entry)}; any value is allowed.`
-              : `There is no type ${JSON.stringify(entry)}; it is read as ${JSON.stringify(alias.type)}.`,
+              ? `There is no type ${preview(entry)}; any value is allowed.`
+              : `There is no type ${preview(entry)}; it is read as ${JSON.stringify(alias.type)}.`,
           remedy: `Use one of ${[...jsonTypes].join(", ")}.`,
         });
       if (alias === undefined) return;
@@ -347,8 +492,8 @@ export class SchemaConverter {
   }
 
   #values(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
-    const constant = own(schema, "const");
-    if (constant !== undefined) out.const = constant as JsonValue;
+    const constant = this.#data(own(schema, "const"));
+    if (constant !== undefined) out.const = constant;
     const pattern = own(schema, "pattern");
     if (typeof pattern === "string") {
       const usable = unicodePattern(pattern);
@@ -362,7 +507,7 @@ export class SchemaConverter {
           remedy: "Write the pattern in the syntax of ECMA-262.",
         });
     }
-    const declared = own(schema, "enum");
+    const declared = this.#data(own(schema, "enum"));
     if (declared === undefined || declared === null) return;
     if (!Array.isArray(declared) || declared.length === 0) {
       this.#invalid(
@@ -404,8 +549,10 @@ export class SchemaConverter {
     depth: number,
     out: JsonSchemaObject,
   ): void {
-    const convert = (value: unknown, ...keys: (string | number)[]): JsonSchema =>
-      this.#convert(value, pointerTo(pointer, ...keys), direction, depth + 1);
+    const convert = (value: unknown, key: string, inner?: string | number): JsonSchema => {
+      const place = inner === undefined ? pointerTo(pointer, key) : pointerTo(`${pointer}/${key}`, inner);
+      return this.#convert(value, place, direction, depth + 1);
+    };
     const movedEnum = out.items;
     for (const keyword of schemaKeywords) {
       const value = keyword === "items" && movedEnum !== undefined ? movedEnum : own(schema, keyword);
@@ -444,15 +591,15 @@ export class SchemaConverter {
         continue;
       }
       const map: Record<string, JsonSchema> = {};
+      const omitted = keyword === "properties" ? this.#omittedOf(schema, direction) : noNames;
       for (const name of Object.keys(value)) {
-        const place = pointerTo(pointer, keyword, name);
-        if (keyword === "properties" && this.isOmitted(value[name], place, direction)) continue;
+        if (omitted.has(name)) continue;
         let key = name;
         if (keyword === "patternProperties") {
           const usable = unicodePattern(name);
           if (usable === undefined) {
             this.#invalid(
-              place,
+              pointerTo(pointer, keyword, name),
               `${preview(name)} is not a regular expression of JavaScript; it is left out.`,
             );
             continue;
@@ -490,30 +637,37 @@ export class SchemaConverter {
       !Array.isArray(declared)
     )
       this.#invalid(pointerTo(pointer, "required"), "`required` must be a list of names; it is left out.");
-    const omitted = new Set<string>();
-    const collect = (part: unknown, place: string): void => {
-      const properties = own(part, "properties");
-      if (!isObject(properties)) return;
-      for (const name of Object.keys(properties)) {
-        const property = pointerTo(place, "properties", name);
-        if (this.isOmitted(properties[name], property, direction)) omitted.add(name);
-        // The style of JSON Schema draft 3.
-        else if (place === pointer && own(properties[name], "required") === true) required.add(name);
-      }
-    };
-    collect(schema, pointer);
+    const properties = own(schema, "properties");
+    // The style of JSON Schema draft 3.
+    if (isObject(properties))
+      for (const name of Object.keys(properties))
+        if (own(properties[name], "required") === true) required.add(name);
     const parts = own(schema, "allOf");
+    if (required.size === 0 && !Array.isArray(parts)) return;
+    const omitted = [this.#omittedOf(schema, direction)];
     if (Array.isArray(parts)) {
-      parts.forEach((part, i) => {
-        const place = pointerTo(pointer, "allOf", i);
-        const target = this.#references.follow(part, place);
-        if (target.kind === "found") collect(target.value, target.pointer);
-      });
-      if (omitted.size > 0 && Array.isArray(out.allOf))
+      for (const part of parts) {
+        const target = this.#references.follow(part, pointer);
+        if (target.kind === "found") omitted.push(this.#omittedOf(target.value, direction));
+      }
+      if (omitted.some((names) => names.size > 0) && Array.isArray(out.allOf))
         out.allOf = out.allOf.map((part) => without(part, omitted));
     }
-    const left = [...required].filter((name) => !omitted.has(name));
+    const left = [...required].filter((name) => !omitted.some((names) => names.has(name)));
     if (left.length > 0) out.required = left;
+  }
+
+  /** Names of the direct properties that are left out in a direction. */
+  #omittedOf(schema: unknown, direction: Direction): ReadonlySet<string> {
+    const properties = own(schema, "properties");
+    if (!isObject(properties)) return noNames;
+    let omitted = this.#omitted[direction].get(properties);
+    if (omitted === undefined) {
+      const names = Object.keys(properties).filter((name) => this.isOmitted(properties[name], direction));
+      omitted = names.length === 0 ? noNames : new Set(names);
+      this.#omitted[direction].set(properties, omitted);
+    }
+    return omitted;
   }
 
   #discriminator(
@@ -532,11 +686,8 @@ export class SchemaConverter {
         const target = mapping[value];
         if (typeof target !== "string") continue;
         const reference = target.startsWith("#") ? target : `#/components/schemas/${target}`;
-        const name = this.#define(
-          reference,
-          pointerTo(pointer, "discriminator", "mapping", value),
-          direction,
-        );
+        const place = pointerTo(pointer, "discriminator", "mapping", value);
+        const name = this.#define(reference, place, direction);
         if (name !== undefined) kept[value] = definitionsPrefix + name;
       }
     out.discriminator = Object.keys(kept).length > 0 ? { propertyName, mapping: kept } : { propertyName };
@@ -544,9 +695,16 @@ export class SchemaConverter {
 
   /** Sees to it that the target of a reference becomes a definition, and returns its name. */
   #define(reference: string, pointer: string, direction: Direction): string | undefined {
-    const target = this.#references.lookUp(reference);
+    const known = this.#defined[direction].get(reference);
+    if (known !== undefined) {
+      this.#refs.add(known);
+      return known;
+    }
+    const target = this.#targetOf(reference);
     if (target.kind !== "found" || (!isObject(target.value) && typeof target.value !== "boolean")) {
-      this.#report(unresolvedDiagnostic(reference, pointer, "any value is allowed there"));
+      // One that leaves the document was reported when the document was loaded.
+      if (target.kind !== "external")
+        this.#report(unresolvedDiagnostic(reference, pointer, "any value is allowed there"));
       return undefined;
     }
     let name = this.#names.get(target.pointer);
@@ -557,7 +715,10 @@ export class SchemaConverter {
         .replaceAll(/[^A-Za-z0-9._-]+/g, "_")
         .slice(0, 100);
       name = readable === "" || readable === "__proto__" ? "schema" : readable;
-      if (this.#places.has(name)) name = `${name}_${hash32(target.pointer).toString(36)}`;
+      // The bare name is the component's, whoever is asked for first.
+      const component = this.#component(last);
+      const taken = component !== undefined && component !== target.pointer;
+      if (taken || this.#places.has(name)) name = `${name}_${hash32(target.pointer).toString(36)}`;
       for (let i = 2; this.#places.has(name); i++) name = `${name}_${i}`;
       this.#names.set(target.pointer, name);
       this.#places.set(name, target.pointer);
@@ -567,8 +728,31 @@ export class SchemaConverter {
       definitions.set(name, { name, schema: true, refs: new Set() });
       this.#pending.push({ name, value: target.value, pointer: target.pointer, direction });
     }
+    this.#defined[direction].set(reference, name);
     this.#refs.add(name);
     return name;
+  }
+
+  /** What a reference leads to; a schema that is nothing but a reference is passed over. */
+  #targetOf(reference: string): Resolution {
+    let target = this.#references.lookUp(reference);
+    const passed = new Set<string>();
+    while (target.kind === "found" && !passed.has(target.pointer)) {
+      const next = referenceOf(target.value);
+      if (next === undefined || Object.keys(target.value as object).length > 1) break;
+      const further = this.#references.lookUp(next);
+      if (further.kind !== "found") break;
+      passed.add(target.pointer);
+      target = further;
+    }
+    return target;
+  }
+
+  /** The pointer of the component schema of a name, as it stands in a pointer. */
+  #component(name: string): string | undefined {
+    for (const place of ["/components/schemas/", "/definitions/"])
+      if (this.#references.lookUp(`#${place}${name}`).kind === "found") return place + name;
+    return undefined;
   }
 
   #invalid(pointer: string, message: string): void {
@@ -597,33 +781,16 @@ function* inPlace(schema: JsonSchema): Generator<JsonSchemaObject> {
   }
 }
 
-/** Names of the definitions that a schema refers to directly. */
-function referencedDefinitions(schema: JsonSchema): Set<string> {
-  const found = new Set<string>();
-  const add = (reference: unknown): void => {
-    if (typeof reference === "string" && reference.startsWith(definitionsPrefix))
-      found.add(reference.slice(definitionsPrefix.length));
-  };
-  const stack: { value: unknown; names: boolean }[] = [{ value: schema, names: false }];
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-    const { value } = next;
-    if (Array.isArray(value)) for (const item of value) stack.push({ value: item, names: false });
-    else if (isObject(value)) {
-      if (!next.names) add(value.$ref);
-      for (const key of Object.keys(value)) {
-        if (!next.names && ["default", "examples", "enum", "const"].includes(key)) continue;
-        if (!next.names && key === "discriminator") {
-          const mapping = own(value[key], "mapping");
-          if (isObject(mapping)) Object.values(mapping).forEach(add);
-          continue;
-        }
-        const names = !next.names && schemaMapKeywords.includes(key);
-        stack.push({ value: value[key], names });
-      }
-    }
-  }
-  return found;
-}
+/** Keywords whose values are data, not schemas. */
+const dataKeywords = new Set([
+  "default",
+  "examples",
+  "enum",
+  "const",
+  "required",
+  "dependentRequired",
+  "type",
+]);
 
 function nullable(schema: Record<string, unknown>): boolean {
   return own(schema, "nullable") === true || own(schema, "x-nullable") === true;
@@ -664,9 +831,9 @@ function orNull(schema: JsonSchemaObject): JsonSchemaObject {
 }
 
 /** An inline part of an `allOf`, without some of its required names. */
-function without(part: JsonSchema, omitted: Set<string>): JsonSchema {
+function without(part: JsonSchema, omitted: readonly ReadonlySet<string>[]): JsonSchema {
   if (typeof part === "boolean" || part.required === undefined) return part;
-  const required = part.required.filter((name) => !omitted.has(name));
+  const required = part.required.filter((name) => !omitted.some((names) => names.has(name)));
   const { required: _, ...rest } = part;
   return required.length > 0 ? { ...rest, required } : rest;
 }
@@ -698,6 +865,6 @@ function distinct(values: JsonValue[]): JsonValue[] {
 }
 
 function preview(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = isShallow(value) ? (JSON.stringify(value) ?? String(value)) : "something nested deeply";
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

@@ -12,10 +12,18 @@ export function plainDescription(summary: unknown, description: unknown): string
   return cut(`${/[.!?:;]$/.test(head) ? head : `${head}.`} ${body}`);
 }
 
+/** Characters of a text that are looked at: the budget, and room for markup. */
+const maxRead = 3_000;
+
 function plainText(text: string): string {
+  // Most texts have no markup; looking is cheaper than replacing.
+  const head = text.slice(0, maxRead);
+  return (/[<>&*_`[#+-]|[^ -~]/.test(head) ? withoutMarkup(head) : head).replaceAll(/ {2,}/g, " ").trim();
+}
+
+function withoutMarkup(text: string): string {
   return text
-    .slice(0, 20_000)
-    .replaceAll(/<!--[^>]*-->/g, " ")
+    .replaceAll(/<!--[^>]{0,300}-->/g, " ")
     .replaceAll(/<\/?[A-Za-z][^<>]{0,300}>/g, " ")
     .replaceAll(/!?\[([^[\]]{0,300})\]\([^()\s]{0,1000}\)/g, "$1")
     .replaceAll(/^[ \t]{0,3}(?:#{1,6}|>|[-*+])[ \t]+/gm, "")
@@ -26,8 +34,7 @@ function plainText(text: string): string {
     .replaceAll("&nbsp;", " ")
     .replaceAll("&amp;", "&")
     .replaceAll(unprintable, " ")
-    .replaceAll(/\s+/g, " ")
-    .trim();
+    .replaceAll(/\s+/g, " ");
 }
 
 /** Control characters, and those that turn the direction of writing: a terminal or a prompt must not obey a document. */

@@ -1,6 +1,9 @@
 import type { JsonSchemaObject, JsonValue } from "../util/json.js";
 
-export type HttpMethod = "get" | "put" | "post" | "delete" | "options" | "head" | "patch" | "trace";
+export type HttpMethod =
+  | ("get" | "put" | "post" | "delete" | "options" | "head" | "patch" | "trace")
+  // OpenAPI 3.2: QUERY reads, with a body.
+  | "query";
 
 export type OpenApiVersion = "2.0" | "3.0" | "3.1" | "3.2";
 
@@ -93,6 +96,8 @@ export interface Domain {
   description: string;
   /** Tool names, in document order. */
   tools: string[];
+  /** How often it is practised, against others of its size. Default 1; 0: never. */
+  weight?: number;
 }
 
 /** All tools of one API. JSON-serialisable. */

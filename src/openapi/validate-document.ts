@@ -1,49 +1,104 @@
-import SwaggerParser from "@apidevtools/swagger-parser";
 import type { OpenAPI } from "openapi-types";
 import { isObject, type JsonObject } from "../util/json.js";
-import { own } from "./pointer.js";
+import { own, textOf } from "./pointer.js";
+import { nameMaps } from "./references.js";
 import type { Diagnostic, OpenApiVersion } from "./types.js";
 
 const maxFaults = 50;
-const parserVersion = { "2.0": "2.0", "3.0": "3.0.3", "3.1": "3.1.0", "3.2": "3.1.0" } as const;
+/** What `irregularity` may be; beyond it the validators need minutes and gigabytes to list the faults. */
+const maxIrregularity = 20_000;
 
 /**
  * Checks a document against the official schema of its version. References stay references (each component is checked
  * once, where it stands), so the cost is linear and nothing outside the document is looked at.
  */
 export async function validateDocument(document: JsonObject, version: OpenApiVersion): Promise<Diagnostic[]> {
-  const checked: JsonObject = { ...document };
-  if (version === "2.0") checked.swagger = parserVersion[version];
-  else checked.openapi = parserVersion[version];
+  if (irregularity(document) > maxIrregularity)
+    return [unchecked(version, "it has lists and maps of values that do not belong there")];
   const info = own(document, "info");
-  if (isObject(info)) checked.info = { ...(info as JsonObject), version: String(own(info, "version") ?? "") };
-  if (checked.paths === undefined) checked.paths = {};
+  const checked: JsonObject = { ...document };
+  if (isObject(info)) checked.info = { ...(info as JsonObject), version: textOf(own(info, "version")) };
   try {
-    await SwaggerParser.validate(
-      checked as unknown as OpenAPI.Document,
-      {
-        mutateInputSchema: false,
-        resolve: { external: false, file: false, http: false },
-        dereference: { circular: "ignore", excludedPathMatcher: () => true },
-        // The checks of the specification's prose stop at the first fault; the tool menu makes its own.
-        validate: { schema: true, spec: false },
-      } as SwaggerParser.Options,
-    );
-    return [];
+    return faults(await (version === "3.2" ? errorsOf32(checked) : errorsOf(checked, version)));
   } catch (error) {
-    const details = error instanceof Error ? Reflect.get(error, "details") : undefined;
-    if (Array.isArray(details)) return faults(details);
-    return [
-      {
-        code: "document-not-checked",
-        severity: "warning",
-        pointer: "",
-        message: `The document could not be checked against the schema of OpenAPI ${version}: ${firstLine(error)}`,
-        remedy: "Correct the structure of the document; its operations are read as far as possible.",
-      },
-    ];
+    return [unchecked(version, firstLine(error))];
   }
 }
+
+function unchecked(version: OpenApiVersion, reason: string): Diagnostic {
+  return {
+    code: "document-not-checked",
+    severity: "warning",
+    pointer: "",
+    message: `The document could not be checked against the schema of OpenAPI ${version}: ${reason}.`,
+    remedy: "Correct the structure of the document; its operations are read as far as possible.",
+  };
+}
+
+async function errorsOf(document: JsonObject, version: "2.0" | "3.0" | "3.1"): Promise<unknown[]> {
+  const { default: SwaggerParser } = await import("@apidevtools/swagger-parser");
+  /** The validator without its other half: nothing is resolved or dereferenced. */
+  class Validator extends SwaggerParser {
+    override async dereference(...args: unknown[]): Promise<OpenAPI.Document> {
+      const api = args.find(isObject) as unknown as OpenAPI.Document;
+      Reflect.set(this, "schema", api);
+      return api;
+    }
+  }
+  // The validator knows these; other patch versions (3.0.99) differ in nothing it checks.
+  if (version === "2.0") document.swagger = "2.0";
+  else document.openapi = version === "3.0" ? "3.0.3" : "3.1.0";
+  if (document.paths === undefined) document.paths = {};
+  // The checks of the specification's prose stop at the first fault; the tool menu makes its own.
+  const options = { validate: { schema: true, spec: false } } as object;
+  try {
+    await new Validator().validate(document as unknown as OpenAPI.Document, options);
+    return [];
+  } catch (error) {
+    const details: unknown = error instanceof Error ? Reflect.get(error, "details") : undefined;
+    if (Array.isArray(details)) return details;
+    throw error;
+  }
+}
+
+async function errorsOf32(document: JsonObject): Promise<unknown[]> {
+  const { Validator } = await import("@seriousme/openapi-schema-validator");
+  document.openapi = "3.2.0";
+  const { errors } = await new Validator({ allErrors: true, validateFormats: false }).validate(document);
+  // A text is about references, and those are looked at elsewhere.
+  return Array.isArray(errors) ? errors : [];
+}
+
+/**
+ * How much a document has of what makes validators slow: values where objects are expected (each makes several errors),
+ * and long lists (they are searched for repetition, each item against each).
+ */
+function irregularity(document: JsonObject): number {
+  let sum = 0;
+  const stack: { value: object; names: boolean }[] = [{ value: document, names: false }];
+  for (let next = stack.pop(); next !== undefined && sum <= maxIrregularity; next = stack.pop()) {
+    const { value, names } = next;
+    if (Array.isArray(value)) {
+      sum += (value.length * value.length) / 10_000;
+      for (const item of value) {
+        if (typeof item === "object" && item !== null) stack.push({ value: item, names: false });
+        else if (names) sum++;
+      }
+      continue;
+    }
+    const keys = Object.keys(value);
+    if (!names) sum += Math.max(0, keys.length - 200);
+    for (const key of keys) {
+      const below: unknown = Reflect.get(value, key);
+      if (typeof below === "object" && below !== null)
+        stack.push({ value: below, names: !names && (nameMaps.has(key) || schemaLists.has(key)) });
+      else if (names) sum++;
+    }
+  }
+  return sum;
+}
+
+const schemaLists = new Set(["allOf", "anyOf", "oneOf", "servers"]);
 
 function firstLine(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";

@@ -8,8 +8,16 @@ export function wordsOf(text: string): string[] {
   return (split.match(/[\p{L}\p{N}]+/gu) ?? []).map((word) => word.toLowerCase());
 }
 
-/** A word without the ending of the plural and of common verb forms, so that `pets` meets `pet`. */
+/** A word without the endings of the plural and of verbs, so that `pets` meets `pet`, and `updating` and `updated` meet. */
 export function stem(word: string): string {
+  const singular = withoutPlural(word);
+  const verb = /^(.*[aeiouy].*[^aeiou])(?:ing|ed)$/.exec(singular)?.[1];
+  if (verb !== undefined && verb.length > 2) return /([^aeioulsz])\1$/.test(verb) ? verb.slice(0, -1) : verb;
+  // So that `update` meets `updat(ing)`.
+  return singular.length > 4 && /[^aeiou]e$/.test(singular) ? singular.slice(0, -1) : singular;
+}
+
+function withoutPlural(word: string): string {
   if (word.length > 4 && word.endsWith("ies")) return `${word.slice(0, -3)}y`;
   if (word.length > 4 && /(sses|xes|ches|shes)$/.test(word)) return word.slice(0, -2);
   if (word.length > 3 && word.endsWith("s") && !/(ss|us|is)$/.test(word)) return word.slice(0, -1);

@@ -7,7 +7,7 @@ const maxShown = 24;
 const maxOpenRows = 20;
 
 /** What the kinds of failure mean, in the words of the report. */
-const kindNames: Record<string, string> = {
+export const kindNames: Record<string, string> = {
   unparsable: "answer not readable",
   refused: "no call where one was needed",
   "needless-call": "a call where none was needed",
@@ -17,7 +17,7 @@ const kindNames: Record<string, string> = {
   "extra-argument": "extra argument",
   "wrong-value": "wrong value",
 };
-const faultNames: Record<string, string> = {
+export const faultNames: Record<string, string> = {
   type: "another type",
   "enum-spelling": "not an allowed value",
   format: "written in another format",
@@ -32,7 +32,11 @@ function figure(label: string, tone: "base" | "tuned", summary: Summary): Markup
   return html`<div><div class="label">${label}</div><div class="figure ${tone}">${percent(summary.accuracy)}</div>
 ${shareBar(summary.accuracy, tone, summary.interval)}
 <p class="quiet small">${summary.correct} of ${summary.tasks} tasks right; 95 % interval ${percent(summary.interval.low)} to ${percent(summary.interval.high)}</p>
-<p class="quiet small">right tools ${percent(summary.toolChoice)}, argument names (F1) ${percent(summary.keyF1)}, values ${percent(summary.value)}</p></div>`;
+<p class="quiet small">right tools ${percent(summary.toolChoice)}, argument names (F1) ${percent(summary.keyF1)}, values ${percent(summary.value)}${
+    summary.whole !== undefined &&
+    summary.whole.tasks < summary.tasks &&
+    html`; whole calls ${summary.whole.correct} of the ${summary.whole.tasks} tasks whose arguments are known (${percent(summary.whole.accuracy)})`
+  }</p></div>`;
 }
 
 function formatP(p: number): string {
@@ -87,6 +91,14 @@ function proofSection({ tasks }: Evaluation): Markup {
       : html`Compared with ${tasks.comparedWith} training questions; near-duplicates (character 3-grams, Jaccard 0.7 or more) are left out of every figure.`
   }</p>
 ${
+  (tasks.goldFaults ?? []).length > 0 &&
+  html`<h3>Contradictions</h3><p class="small">These gold arguments break the document's schemas. The tasks are scored as they are written.</p><div class="scroll"><table><tr><th>Task</th><th>Operation</th><th>Argument</th><th></th></tr>${(
+    tasks.goldFaults ?? []
+  ).map(
+    ({ id, tool, pointer, message }) =>
+      html`<tr><td>${id}</td><td>${tool}</td><td>${pointer}</td><td>${message}</td></tr>`,
+  )}</table></div>`
+}${
   tasks.excluded.length > 0 &&
   html`<details><summary>Tasks left out</summary><div class="scroll"><table><tr><th>Task</th><th>Question</th><th>Trained on</th></tr>${tasks.excluded.map(
     (task) => html`<tr><td>${task.id}</td><td>${task.question}</td><td>${task.trained}</td></tr>`,

@@ -122,10 +122,15 @@ export function renderReport(input: ReportData): string {
 <main>${present.map(({ markup }) => markup)}</main>
 <footer>Written by ${data.writtenBy}.</footer>`;
 
+  return page(`${data.api.title}: report`, body);
+}
+
+/** A whole page: one style sheet, no script, and a policy that forbids everything else. */
+export function page(title: string, body: Markup): string {
   const style = readFileSync(new URL("report.css", templates), "utf8");
   const values: Record<string, string> = {
     "style-hash": `sha256-${createHash("sha256").update(style).digest("base64")}`,
-    title: html`${data.api.title}: report`.markup,
+    title: html`${title}`.markup,
     style: `<style>${style}</style>`,
     body: body.markup,
   };

@@ -147,3 +147,11 @@ export function parseCalls(text: string): ToolCall[] | Rejection {
 export function parseQuestion(text: string): string | null {
   return questionIn(withoutReasoning(text));
 }
+
+/** What a Solver's completion says to the user beside its calls, such as a question back; empty for none. */
+export function parseText(text: string): string {
+  return withoutReasoning(text)
+    .replaceAll(/<tool_call_answer>[\s\S]*?(?:<\/tool_call_answer>|$)/g, "\n")
+    .replaceAll(/<\/?(?:tool_call_answer|question)>/g, "")
+    .trim();
+}

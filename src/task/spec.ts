@@ -17,7 +17,7 @@ export interface SpecOptions {
   seed: number | string;
   /** `given` fixes operations and values; `free` leaves them to the Generator, as in the paper. */
   answer: "given" | "free";
-  /** Weight per domain. A domain that is not named weighs as much as its operations together. */
+  /** Weight per domain. One that is not named weighs as much as its operations together, times its weight in the menu. */
   domains: Readonly<Record<string, number>>;
   /** Weight per operation, 1 where not named; 0 leaves it out. Fed back from pass rates between iterations. */
   weights: Readonly<Record<string, number>>;
@@ -113,11 +113,15 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
   /** Drawn by weight among the domains that are behind their share, so that small ones have their turn early. */
   function chooseDomain(random: Random): { name: string; tools: Tool[] } | undefined {
     const domains = menu.domains
-      .map(({ name, tools }) => {
+      .map(({ name, tools, weight: factor = 1 }) => {
         const members = tools.map((tool) => byName.get(tool)).filter((tool) => tool !== undefined);
         const sum = members.reduce((total, tool) => total + weightOf(tool), 0);
         const weight =
-          sum === 0 ? 0 : Object.hasOwn(settings.domains, name) ? (settings.domains[name] ?? 0) : sum;
+          sum === 0
+            ? 0
+            : Object.hasOwn(settings.domains, name)
+              ? (settings.domains[name] ?? 0)
+              : sum * factor;
         return { name, tools: members, weight };
       })
       .filter(({ weight }) => weight > 0);

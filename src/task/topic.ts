@@ -44,6 +44,7 @@ const actionsByMethod: Record<HttpMethod, readonly Action[]> = {
   put: ["update", "create"],
   patch: ["update"],
   post: [],
+  query: ["read"],
 };
 
 /** Words that express one action and hardly anything else; only these can contradict an operation. */

@@ -1,4 +1,4 @@
-import type { Client, ClientOptions } from "specdojo";
+import type { Client, ClientOptions } from "specdojo/agent";
 import type { Operations } from "./types.js";
 
 export type { Operations } from "./types.js";

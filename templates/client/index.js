@@ -1,4 +1,4 @@
-import { createClient as create, readMenu } from "specdojo";
+import { createClient as create, readMenu } from "specdojo/agent";
 import { tools } from "./tools.js";
 
 /** A client of this API. Each operation is a method; `call(name, arguments)` reaches every operation by name. */

@@ -1,4 +1,4 @@
-import { type Client, type ClientOptions, createClient as create, readMenu } from "specdojo";
+import { type Client, type ClientOptions, createClient as create, readMenu } from "specdojo/agent";
 import { tools } from "./tools.js";
 import type { Operations } from "./types.js";
 

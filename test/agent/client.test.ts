@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { CallError, createClient, unwrap } from "../../src/agent/client.js";
 import type { CallEvent, ClientOptions } from "../../src/agent/client-types.js";
+import { CredentialError } from "../../src/agent/credentials.js";
 import { json, type MockServer, menuOf, mockServer, petstoreMenu } from "./helpers.js";
 
 const servers: MockServer[] = [];
@@ -162,6 +163,92 @@ describe("faults", () => {
     expect([before, failing.seen.length]).toEqual([3, 1]);
   });
 
+  test("a POST with an idempotency key is retried with the same key", async () => {
+    const { client, server } = await petstore(
+      (_, response, count) => json(response, count < 3 ? 503 : 200, {}),
+      {
+        newKey: () => "made",
+      },
+    );
+    const pet = { name: "Rex", photoUrls: [] };
+    expect(await client.call("addPet", pet, { idempotencyKey: "mine" })).toMatchObject({ ok: true });
+    expect(server.seen.map(({ headers }) => headers["idempotency-key"])).toEqual(["mine", "mine", "mine"]);
+    await client.call("addPet", pet, { idempotencyKey: true });
+    await client.call("addPet", pet);
+    expect(server.seen.slice(3).map(({ headers }) => headers["idempotency-key"])).toEqual([
+      "made",
+      undefined,
+    ]);
+    expect(await client.call("addPet", pet, { idempotencyKey: "a\nb" })).toMatchObject({ ok: false });
+  });
+
+  test("the operation's own header carries the key", async () => {
+    const server = await mockServer((_, response) => json(response, 200, {}));
+    servers.push(server);
+    const parameters = [{ name: "X-Idempotency-Key", in: "header", schema: { type: "string" } }];
+    const menu = await menuOf({
+      paths: { "/pay": { post: { operationId: "pay", parameters, responses: {} } } },
+    });
+    const client = createClient(menu, { baseUrl: server.url });
+    await client.call("pay", {}, { idempotencyKey: "k1" });
+    expect(server.seen[0]?.headers).toMatchObject({ "x-idempotency-key": "k1" });
+    expect(server.seen[0]?.headers["idempotency-key"]).toBeUndefined();
+  });
+
+  test("waits double and are shortened at random; the server's own wish is kept", async () => {
+    const answers: Parameters<typeof mockServer>[0] = (_, response, count) =>
+      json(response, 503, {}, count === 3 ? { "retry-after": "1" } : {});
+    const { client, events } = await petstore(answers, {
+      retries: 3,
+      retryDelayMs: 8,
+      random: () => 0.5,
+    });
+    await client.call("getPetById", { petId: 3 });
+    const waits = events.flatMap((event) => (event.type === "retry" ? [event.delayMs] : []));
+    expect(waits).toEqual([6, 12, 1000]);
+  });
+
+  test("at most maxConcurrency requests at once, in order; a call that waits can be aborted", async () => {
+    let open = 0;
+    let most = 0;
+    const { client, server } = await petstore(
+      (_, response) => {
+        most = Math.max(most, ++open);
+        setTimeout(() => {
+          open--;
+          json(response, 200, {});
+        }, 15);
+      },
+      { maxConcurrency: 2 },
+    );
+    const controller = new AbortController();
+    const calls = [1, 2, 3, 4, 5].map((petId) =>
+      client.call("getPetById", { petId }, petId === 4 ? { signal: controller.signal } : {}),
+    );
+    controller.abort();
+    expect((await Promise.all(calls)).map((result) => (result.ok ? "ok" : result.error.kind))).toEqual([
+      "ok",
+      "ok",
+      "ok",
+      "aborted",
+      "ok",
+    ]);
+    expect(most).toBe(2);
+    expect(server.seen.map(({ url }) => url)).toEqual(["/pet/1", "/pet/2", "/pet/3", "/pet/5"]);
+  });
+
+  test("a signal may be shared by many calls without a warning", async () => {
+    const { client } = await petstore((_, response) => json(response, 200, {}));
+    const warned: unknown[] = [];
+    const listen = (warning: unknown) => warned.push(warning);
+    process.on("warning", listen);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 30 }, () => client.call("getInventory", {}, { signal })));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listen);
+    expect(warned).toEqual([]);
+  });
+
   test("Retry-After as seconds and as a date", async () => {
     const now = Date.UTC(2026, 0, 1);
     for (const value of ["0", new Date(now + 20).toUTCString()]) {
@@ -271,6 +358,40 @@ describe("credentials", () => {
     expect(server.seen[0]?.headers.authorization).toBeUndefined();
   });
 
+  test("two schemes that want the same header do not both count as met", async () => {
+    const { client } = await api(
+      [
+        { basic: [], bearer: [] },
+        { key: [], bearer: [] },
+      ],
+      {
+        credentials: ({ scheme }) => `for-${scheme}`,
+      },
+    );
+    expect(await client.call("me", {})).toMatchObject({
+      data: { url: "/me?k=for-key", echo: { authorization: "Bearer for-bearer" } },
+    });
+  });
+
+  test("credentials are redacted from a success where it is for a model, and only there", async () => {
+    const { client } = await api([{ bearer: [] }], { credentials: () => secret });
+    const plain = await client.call("me", {});
+    const clean = await client.call("me", {}, { redact: true });
+    expect(plain).toMatchObject({ data: { echo: { authorization: `Bearer ${secret}` } } });
+    expect(clean).toMatchObject({ data: { echo: { authorization: "Bearer [credential]" } } });
+  });
+
+  test("a CredentialError says why there are none", async () => {
+    const { client } = await api([{ bearer: [] }], {
+      credentials: () => {
+        throw new CredentialError("Ann has to sign in again.");
+      },
+    });
+    expect(await client.call("me", {})).toMatchObject({
+      error: { kind: "missing-credentials", message: "Ann has to sign in again." },
+    });
+  });
+
   test("none at hand: an error before anything is sent; anonymous use where it is allowed", async () => {
     const closed = await api([{ key: [] }], {});
     expect(await closed.client.call("me", {})).toMatchObject({
@@ -335,4 +456,44 @@ test("a document without an absolute server needs baseUrl", async () => {
   const menu = await menuOf({ paths: { "/me": { get: { operationId: "me", responses: {} } } } });
   await expect(createClient(menu).call("me", {})).rejects.toThrow("is not an absolute http(s) URL");
   expect(() => createClient(menu, { baseUrl: "file:///etc" })).toThrow("is not an absolute http(s) URL");
+});
+
+test("the server's variables have defaults and allowed values; a password in its URL is refused unseen", async () => {
+  const servers = [
+    {
+      url: "https://{region}.api.example/{version}",
+      variables: { region: { default: "eu", enum: ["eu", "us"] }, version: { default: "v1" } },
+    },
+  ];
+  const menu = await menuOf({ servers, paths: { "/me": { get: { operationId: "me", responses: {} } } } });
+  const urlWith = (options: ClientOptions) => {
+    const planned = createClient(menu, options).dryRun("me", {});
+    return planned.ok ? planned.request.url : planned.error.kind;
+  };
+  expect(urlWith({})).toBe("https://eu.api.example/v1/me");
+  expect(urlWith({ serverVariables: { region: "us", version: "v2" } })).toBe("https://us.api.example/v2/me");
+  expect(() => urlWith({ serverVariables: { region: "evil.example/" } })).toThrow(
+    'cannot be "evil.example/"',
+  );
+  const refused = (() => {
+    try {
+      return createClient(menu, { baseUrl: "https://ann:hunter2@api.example" });
+    } catch (error) {
+      return error;
+    }
+  })();
+  expect(refused).toMatchObject({
+    message: expect.stringContaining("holds a user name or a password") as string,
+  });
+  expect(JSON.stringify(refused) + String(refused)).not.toContain("hunter2");
+});
+
+test("orThrow gives data or throws", async () => {
+  const { client } = await petstore((request, response) =>
+    request.url === "/pet/3" ? json(response, 200, { id: 3 }) : json(response, 404, { reason: "gone" }),
+  );
+  expect(await client.orThrow.getPetById?.({ petId: 3 })).toEqual({ id: 3 });
+  await expect(client.orThrow.call("getPetById", { petId: 4 })).rejects.toMatchObject({
+    error: { kind: "http", status: 404, body: { reason: "gone" } },
+  });
 });

@@ -6,7 +6,7 @@ import { type ExportOptions, exportAgent } from "../../src/agent/export.js";
 import { loadAgent } from "../../src/agent/load.js";
 import type { Solver } from "../../src/agent/solver.js";
 import { briefStyle } from "../../src/task/prompts.js";
-import { petstoreMenu } from "./helpers.js";
+import { menuOf, petstoreMenu } from "./helpers.js";
 
 let root: string;
 beforeEach(async () => {
@@ -92,6 +92,21 @@ describe("exportAgent", () => {
     for (const name of await filesOf(settings.dir))
       expect(await readFile(join(settings.dir, name), "latin1")).not.toContain(root);
     expect(await readdir(root)).not.toContain(".agent.partial");
+  });
+
+  test("keeps what the document says, but for a password in its server's address", async () => {
+    const menu = await menuOf({
+      servers: [{ url: "https://ann:hunter2@api.example/v1" }],
+      paths: { "/app/users": { get: { operationId: "users", summary: "Users of /app", responses: {} } } },
+    });
+    const settings = await options({ menu, privatePaths: [root, "/app"] });
+    await exportAgent(settings);
+    const agent = await loadAgent(settings.dir, { solver: noSolver });
+    expect(agent.client.dryRun("users", {})).toMatchObject({
+      request: { url: "https://api.example/v1/app/users" },
+    });
+    for (const name of await filesOf(settings.dir))
+      expect(await readFile(join(settings.dir, name), "latin1")).not.toContain("hunter2");
   });
 
   test("is the same, byte for byte, for the same input", async () => {

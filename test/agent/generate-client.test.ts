@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createClient } from "../../src/agent/client.js";
 import { docComment, propertyName, stringLiteral } from "../../src/agent/code-text.js";
 import { generateClient } from "../../src/agent/generate-client.js";
 import { readMenu, writeMenu } from "../../src/agent/menu-file.js";
@@ -23,32 +24,11 @@ import { menuOf, petstoreMenu } from "./helpers.js";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const tsc = join(root, "node_modules/typescript/bin/tsc");
 
-const strictest = {
-  strict: true,
-  noUncheckedIndexedAccess: true,
-  exactOptionalPropertyTypes: true,
-  verbatimModuleSyntax: true,
-  isolatedModules: true,
-  isolatedDeclarations: true,
-  declaration: true,
-  noPropertyAccessFromIndexSignature: true,
-  noUnusedLocals: true,
-  noUnusedParameters: true,
-  noImplicitOverride: true,
-  noImplicitReturns: true,
-  noFallthroughCasesInSwitch: true,
-  noUncheckedSideEffectImports: true,
-  allowUnreachableCode: false,
-  allowUnusedLabels: false,
-  erasableSyntaxOnly: true,
-  skipLibCheck: false,
-  noEmit: true,
-  module: "nodenext",
-  target: "es2023",
-  lib: ["ES2023"],
-};
+const { compilerOptions: strictest } = JSON.parse(
+  readFileSync(join(root, "bench/strictest.json"), "utf8"),
+) as { compilerOptions: Record<string, unknown> };
 
-// Texts that broke out of other generators: orval CVE-2026-22785, -23947, -25141 and -72716 and their kin.
+// Texts that try to become code, for every place of a document that a client is made from.
 const hostileTexts = [
   "*/ globalThis.pwned = 1; /*",
   "*\u2028/ globalThis.pwned = 1",
@@ -92,32 +72,168 @@ const hostileTexts = [
   "x".repeat(3000),
   "* /",
   "/**/",
+  "*/[][(![]+[])[+[]]]/*",
+  "\\u002a\\u002f globalThis.pwned = 1; \\u002f\\u002a",
+  "\u2029*/globalThis.pwned=1/*",
+  "<!-- globalThis.pwned = 1; -->",
+  "$" + "{globalThis.pwned = 1}",
+  '"+(globalThis.pwned = 1)+"',
+  "a: string } }; globalThis.pwned = 1; interface B { c: { d",
+  "x; }\nglobalThis.pwned = 1;\ninterface Y {",
 ];
+
+/** One document for each published break-out of another generator, with the place and the text that it went through. */
+const publishedShapes: Record<string, object> = {
+  // orval, CVE-2026-22785: the summary, in a string of the generated MCP server.
+  "CVE-2026-22785": {
+    paths: {
+      "/a": {
+        get: {
+          operationId: "a",
+          summary: '",async()=>{globalThis.pwned = 1}),server.tool("b","',
+          responses: {},
+        },
+      },
+    },
+  },
+  // orval, CVE-2026-23947: names and descriptions of enum members.
+  "CVE-2026-23947": {
+    paths: { "/a": { get: { operationId: "a", responses: ok({ $ref: "#/components/schemas/Colour" }) } } },
+    components: {
+      schemas: {
+        Colour: {
+          type: "string",
+          enum: ["red", "blue"],
+          "x-enum-varnames": ["red: 1 }; globalThis.pwned = 1; const x = { y", "constructor"],
+          "x-enumNames": ["'];globalThis.pwned=1;['", "b"],
+          "x-enum-descriptions": ["*/ globalThis.pwned = 1; /*", "\n globalThis.pwned = 1; //"],
+          "x-enumDescriptions": { red: "*/ globalThis.pwned = 1; /*" },
+        },
+      },
+    },
+  },
+  // orval, CVE-2026-25141: the fix of the above left comment ends and code without quotes.
+  "CVE-2026-25141": {
+    paths: { "/a": { get: { operationId: "a", responses: ok({ $ref: "#/components/schemas/Kind" }) } } },
+    components: {
+      schemas: {
+        Kind: {
+          type: "number",
+          description: "*/[][(![]+[])[+[]]+(!![]+[])[+[]]]/*",
+          enum: [1, 2],
+          "x-enum-descriptions": ["*/[][(![]+[])[+[]]]/*", "\\*/globalThis.pwned=1/*"],
+        },
+      },
+    },
+  },
+  // orval, CVE-2026-72716: default values, in template literals.
+  "CVE-2026-72716": {
+    paths: {
+      "/a": {
+        get: {
+          operationId: "a",
+          parameters: ["`${globalThis.pwned = 1}`", ["${globalThis.pwned = 1}"], { a: "`" }, -0].map(
+            (value, i) => ({
+              name: `p${i}`,
+              in: "query",
+              schema: { default: value, example: value, examples: [value] },
+            }),
+          ),
+          responses: {},
+        },
+      },
+    },
+  },
+  // openapi-mcp-generator: operation ids, paths, server addresses and scheme names in templates.
+  "openapi-mcp-generator": {
+    servers: [{ url: 'https://x/";globalThis.pwned=1;//', description: "`${globalThis.pwned = 1}`" }],
+    paths: {
+      '/a"+(globalThis.pwned = 1)+"/{`}/{${globalThis.pwned}}': {
+        get: {
+          operationId: "a`;globalThis.pwned = 1;`",
+          security: [{ "k';globalThis.pwned=1;'": [] }],
+          responses: {},
+        },
+      },
+    },
+    components: {
+      securitySchemes: { "k';globalThis.pwned=1;'": { type: "apiKey", in: "header", name: "X-`${1}`" } },
+    },
+  },
+  // hey-api: names of properties and schemas that reach the prototype.
+  "hey-api": JSON.parse(`{
+    "paths": { "/a": { "get": { "operationId": "__proto__", "parameters": [
+      { "name": "__proto__", "in": "query", "schema": { "type": "object", "properties": { "__proto__": { "const": { "pwned": 1 } } } } },
+      { "name": "constructor", "in": "query", "schema": { "$ref": "#/components/schemas/__proto__" } } ],
+      "responses": { "200": { "description": "", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/constructor" } } } } } } } },
+    "components": { "schemas": {
+      "__proto__": { "type": "object", "properties": { "pwned": { "type": "boolean" } } },
+      "constructor": { "type": "object", "properties": { "prototype": { "$ref": "#/components/schemas/__proto__" } }, "required": ["__proto__"] } } }
+  }`) as object,
+  // swagger-codegen, CVE-2016-5641: paths and descriptions.
+  "CVE-2016-5641": {
+    paths: {
+      "/a\n*/globalThis.pwned=1/*": {
+        get: { description: "a\r\n*/\nglobalThis.pwned = 1\n/*", responses: {} },
+      },
+    },
+  },
+};
+
+function ok(schema: object): object {
+  return { 200: { description: "", content: { "application/json": { schema } } } };
+}
 
 async function hostileMenu(): Promise<ToolMenu> {
   const paths: Record<string, unknown> = {};
   const schemas: Record<string, unknown> = {};
+  const schemes: Record<string, unknown> = {};
   for (const [i, text] of hostileTexts.entries()) {
     const own = (value: unknown) => Object.defineProperty({}, text, { value, enumerable: true });
     const response = {
       type: "object",
       description: text,
-      properties: own({ type: "string", enum: [text, `${text}2`], default: text, description: text }),
+      properties: own({
+        type: "string",
+        enum: [text, `${text}2`],
+        default: text,
+        examples: [text],
+        title: text,
+        description: text,
+        "x-enum-varnames": [text, text],
+        "x-enum-descriptions": [text, text],
+      }),
       required: [text],
+      patternProperties: own({ type: "string" }),
+      dependentRequired: own([text]),
+      discriminator: { propertyName: text, mapping: own(text) },
     };
+    const scheme = { type: "apiKey", in: "header", name: text, description: text };
+    Object.defineProperty(schemes, text, { value: scheme, enumerable: true });
     Object.defineProperty(schemas, text === "" ? "empty" : text, { value: response, enumerable: true });
-    paths[`/p${i}`] = {
+    paths[`/p${i}/${text.replaceAll(/[{}]/g, "")}`] = {
+      servers: [{ url: `https://example.com/${text}`, description: text, variables: own({ default: text }) }],
       post: {
         operationId: text,
         summary: text,
         description: text,
         tags: [text],
-        parameters: [{ name: `q${text}`, in: "query", description: text, schema: { const: text } }],
+        security: [own([text])],
+        externalDocs: { url: text, description: text },
+        parameters: ["query", "header", "cookie"].map((place) => ({
+          name: `${place[0] ?? ""}${text}`,
+          in: place,
+          description: text,
+          example: text,
+          schema: { const: text },
+        })),
         requestBody: { content: { "application/json": { schema: response } } },
         responses: {
           200: { description: text, content: { "application/json": { schema: response } } },
+          [text]: { description: text, content: { [text]: { schema: response } } },
           404: {
             description: text,
+            headers: own({ description: text, schema: { const: text } }),
             content: {
               "application/json": {
                 schema: {
@@ -135,7 +251,8 @@ async function hostileMenu(): Promise<ToolMenu> {
   return menuOf({
     info: { title: "*/ globalThis.pwned = 1; /*", version: "\u2028" },
     paths,
-    components: { schemas },
+    components: { schemas, securitySchemes: schemes },
+    tags: hostileTexts.map((name) => ({ name, description: name })),
   });
 }
 
@@ -156,6 +273,8 @@ describe("what is generated", () => {
     for (const file of readdirSync(fixtures))
       write(file.replaceAll(".", "_"), buildToolMenu(await loadOpenApi(join(fixtures, file))));
     write("hostile", await hostileMenu());
+    for (const [name, document] of Object.entries(publishedShapes))
+      write(`published-${name}`, await menuOf(document));
     // The declarations that a user gets, so that the strictest options apply to what is generated alone.
     execFileSync(process.execPath, [
       tsc,
@@ -194,7 +313,7 @@ describe("what is generated", () => {
           ...strictest,
           types: ["node"],
           typeRoots: [join(root, "node_modules/@types")],
-          paths: { specdojo: [join(dir, "specdojo/agent/index.d.ts")] },
+          paths: { "specdojo/agent": [join(dir, "specdojo/agent/index.d.ts")] },
         },
         include: ["*-ts/*.ts", "*-js/*.d.ts", "use/*.ts"],
       }),
@@ -228,6 +347,44 @@ describe("what is generated", () => {
     expect(found).toHaveLength(source.split("// @ts-expect-error").length - 1);
     rmSync(join(dir, "use"), { recursive: true });
   }, 60_000);
+
+  test("types are erased as a whole, and data is one string literal", () => {
+    const names = readdirSync(dir).filter((name) => /^(?:hostile|published-.*)-ts$/.test(name));
+    expect(names).toHaveLength(Object.keys(publishedShapes).length + 1);
+    const emitted = join(dir, "emitted");
+    const sources = names.map((name) => join(dir, name, "types.ts"));
+    const options = [
+      "--ignoreConfig",
+      "--noCheck",
+      "--removeComments",
+      "--module",
+      "esnext",
+      "--target",
+      "es2023",
+    ];
+    const out = ["--outDir", emitted, "--rootDir", dir];
+    execFileSync(process.execPath, [tsc, ...options, ...out, ...sources]);
+    for (const name of names) {
+      expect(readFileSync(join(emitted, name, "types.js"), "utf8").trim()).toBe("export {};");
+      expect(readFileSync(join(dir, name, "tools.ts"), "utf8")).toMatch(
+        /^\/\/ Generated by [^\n]*\nexport const tools: string = "(?:[^"\\\n]|\\[^\n])*";\n$/,
+      );
+      expect(readFileSync(join(dir, name, "index.ts"))).toEqual(
+        readFileSync(join(dir, "petstore-3_0_yaml-ts/index.ts")),
+      );
+    }
+  });
+
+  test.each(Object.keys(publishedShapes))("%s runs nothing and changes no prototype", async (name) => {
+    const { tools } = (await import(pathToFileURL(join(dir, `published-${name}-js/tools.js`)).href)) as {
+      tools: string;
+    };
+    const client = createClient(readMenu(tools), { baseUrl: "http://127.0.0.1:1" });
+    expect(client.menu.tools).toHaveLength(1);
+    expect((globalThis as { pwned?: unknown }).pwned).toBeUndefined();
+    expect(({} as { pwned?: unknown }).pwned).toBeUndefined();
+    expect(Object.keys(Object.prototype)).toEqual([]);
+  });
 
   test("hostile text runs nothing, and comes back unchanged as data", async () => {
     const { tools } = (await import(pathToFileURL(join(dir, "hostile-js/tools.js")).href)) as {

@@ -63,8 +63,9 @@ describe("requests", () => {
       ["forward_backward", 1],
       ["optim_step", 2],
       ["save_weights", 3],
-      ["forward", 4],
+      ["forward_backward", 4],
     ]);
+    expect(sent.map(({ body }) => body.forward_only)).toEqual([undefined, undefined, undefined, true]);
   });
 
   it("writes data and options as the API wants them", async () => {
@@ -83,13 +84,60 @@ describe("requests", () => {
         },
       ],
       loss_fn: "cispo",
-      loss_fn_config: { clip_high_threshold: 1.2 },
+      loss_fn_config: { clip_high_threshold: 1.2, trained_only: 1 },
     });
     expect(server.to("optim_step")[0]?.body.adam_params).toMatchObject({
       learning_rate: 0.1,
       grad_clip_norm: 1,
     });
     expect(result).toEqual({ logprobs: [[-1, -1]], metrics: { "loss:sum": 2 } });
+  });
+
+  it("writes JSON for servers of the older kind, with a call of its own for forward", async () => {
+    const older = await connectBackend({ baseUrl: backend.baseUrl, capabilities: { encoding: "json" } });
+    const trainer = await older.createModel({ baseModel: "tiny", lora: { rank: 2 } });
+    await trainer.forwardBackward([datum], "cispo");
+    await trainer.forward([datum], "cispo");
+    expect(server.to("forward_backward")[0]?.headers["content-type"]).toBe("application/json");
+    expect(server.to("forward")[0]?.body.forward_input).toEqual(
+      server.to("forward_backward")[0]?.body.forward_backward_input,
+    );
+    await older.close();
+  });
+
+  it("asks for the trained tokens alone where the server knows that", async () => {
+    const local = await connectBackend({ baseUrl: backend.baseUrl, kind: "local" });
+    const trainer = await local.createModel({ baseModel: "tiny", lora: { rank: 2 } });
+    await trainer.forwardBackward([datum], "ppo", { clip_low_threshold: 0.5 });
+    expect(server.to("forward_backward")[0]?.body.forward_backward_input).toMatchObject({
+      loss_fn_config: { clip_low_threshold: 0.5, trained_only: 1 },
+    });
+    await local.close();
+  });
+
+  it("opens one model at a time where a server trains one", async () => {
+    const narrow = await connectBackend({
+      baseUrl: backend.baseUrl,
+      kind: "skyrl",
+      profile: "skyrl-fsdp",
+    });
+    const options = { baseModel: "tiny", lora: { rank: 2 } };
+    const first = await narrow.createModel(options);
+    await expect(narrow.createModel(options)).rejects.toMatchObject({ code: "option-unsupported" });
+    await first.unload();
+    await expect(narrow.createModel(options)).resolves.toBeDefined();
+    await narrow.close();
+  });
+
+  it("refuses a sampler whose model went on, where the server keeps no old weights", async () => {
+    const skyrl = await connectBackend({ baseUrl: backend.baseUrl, kind: "skyrl" });
+    const trainer = await skyrl.createModel({ baseModel: "tiny", lora: { rank: 2 } });
+    const sampler = await trainer.sampler();
+    const ask = { prompt: [1], count: 1, params: { maxTokens: 2, temperature: 1, stop: [] } };
+    await expect(sampler.sample([ask])).resolves.toHaveLength(1);
+    await trainer.optimStep({ learningRate: 1 });
+    await expect(sampler.sample([ask])).rejects.toMatchObject({ code: "option-unsupported" });
+    await skyrl.close();
   });
 
   it("leaves out metrics that are null", async () => {
@@ -304,12 +352,7 @@ describe("faults that stay", () => {
     ["a reused seq_id", { status: 409, body: { detail: "other body" } }, "backend-rejected", "other body"],
     ["a wrong key", { status: 401, body: { detail: "no" } }, "backend-unauthorized", "401"],
     ["no such path", { status: 404, text: "nothing here" }, "backend-rejected", "404"],
-    [
-      "a reply that is no JSON",
-      { status: 200, text: "<html>" },
-      "backend-reply-invalid",
-      "not application/json",
-    ],
+    ["a reply that is no JSON", { status: 200, text: "<html>" }, "backend-reply-invalid", "application/json"],
     [
       "a reply of another shape",
       { status: 200, body: { surprise: 1 } },

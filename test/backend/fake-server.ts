@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../../src/backend/clock.js";
 import { isObject } from "../../src/util/json.js";
+import { readRequest, writeResult } from "./fake-protobuf.js";
 
 export type Body = Record<string, unknown>;
 export interface Recorded {
@@ -67,8 +68,13 @@ export class FakeServer {
     });
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const text = Buffer.concat(chunks).toString();
-    const parsed: unknown = text === "" ? {} : JSON.parse(text);
+    const content = Buffer.concat(chunks);
+    const parsed: unknown =
+      request.headers["content-type"] === "application/x-protobuf"
+        ? readRequest(content)
+        : content.length === 0
+          ? {}
+          : JSON.parse(content.toString());
     const body = isObject(parsed) ? parsed : {};
     const path = (request.url ?? "").replace("/api/v1/", "");
     this.requests.push({ path, body, headers: request.headers });
@@ -83,8 +89,13 @@ export class FakeServer {
       return;
     }
     const { status, headers, ...rest } = fault ?? this.#reply(path, body);
-    const content = "text" in rest && rest.text !== undefined ? rest.text : JSON.stringify(rest.body ?? null);
-    response.writeHead(status, { "content-type": "application/json", ...headers }).end(content);
+    const packed =
+      (request.headers.accept ?? "").includes("protobuf") && status === 200
+        ? writeResult(rest.body)
+        : undefined;
+    const answer = "text" in rest && rest.text !== undefined ? rest.text : JSON.stringify(rest.body ?? null);
+    const type = packed === undefined ? "application/json" : "application/x-protobuf";
+    response.writeHead(status, { "content-type": type, ...headers }).end(packed ?? answer);
   }
 
   #reply(path: string, body: Body): Exclude<Fault, string> {

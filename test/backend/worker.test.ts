@@ -55,7 +55,7 @@ describe.skipIf(process.platform === "win32")("the worker's launcher", () => {
     expect(lines.find((line) => line.startsWith("args"))).toBe(
       `args ${JSON.stringify(["-m", "specdojo_worker", "--port", "0", "--parent-pid", String(process.pid), "--state-dir", join(dir, "state"), "--threads", "1"])}`,
     );
-    expect(worker.apiKey).toMatch(/^[0-9a-f]{64}$/);
+    expect(worker.apiKey).toMatch(/^tml-[0-9a-f]{64}$/);
     expect(lines.join("\n")).not.toContain(worker.apiKey);
     await worker.createModel({ baseModel: "x", lora: { rank: 0 } });
     const listeners = process.listenerCount("exit");

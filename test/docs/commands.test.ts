@@ -3,11 +3,16 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { benchCommand } from "../../src/cli/bench.js";
 import { bootstrapCommand, resumeCommand } from "../../src/cli/bootstrap.js";
+import { diffCommand } from "../../src/cli/diff.js";
 import { doctorCommand } from "../../src/cli/doctor.js";
 import { evalCommand } from "../../src/cli/eval.js";
+import { exportCommand } from "../../src/cli/export.js";
 import { generateCommand } from "../../src/cli/generate.js";
 import { menuCommand } from "../../src/cli/menu.js";
+import { mockCommand } from "../../src/cli/mock.js";
 import { reportCommand } from "../../src/cli/report.js";
+import { serveCommand } from "../../src/cli/serve.js";
+import { tasksCommand } from "../../src/cli/tasks.js";
 import { codeBlocks, documents, prose, read, root } from "./markdown.js";
 
 const commands = new Map<string, object>(
@@ -15,11 +20,16 @@ const commands = new Map<string, object>(
     bench: benchCommand,
     bootstrap: bootstrapCommand,
     resume: resumeCommand,
+    diff: diffCommand,
     doctor: doctorCommand,
     eval: evalCommand,
     generate: generateCommand,
+    export: exportCommand,
+    serve: serveCommand,
     menu: menuCommand,
+    mock: mockCommand,
     report: reportCommand,
+    tasks: tasksCommand,
   }).map(([name, { args }]) => [name, args ?? {}]),
 );
 const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };

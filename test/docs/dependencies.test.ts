@@ -7,7 +7,12 @@ test("docs/dependencies.md lists every dependency", () => {
     Object.keys(npm[kind] ?? {}),
   );
   const project = read("worker/pyproject.toml");
-  const lists = [/^dependencies = \[([\s\S]*?)^\]/m, /^dev = \[(.*)\]/m, /^requires = \[(.*)\]/m];
+  const lists = [
+    /^dependencies = \[([\s\S]*?)^\]/m,
+    /^dev = \[(.*)\]/m,
+    /^gguf = \[(.*)\]/m,
+    /^requires = \[(.*)\]/m,
+  ];
   for (const list of lists)
     names.push(
       ...[...(list.exec(project)?.[1] ?? "").matchAll(/"([\w-]+)[^"]*"/g)].map(([, name = ""]) => name),

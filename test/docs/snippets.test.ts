@@ -43,6 +43,7 @@ test("the TypeScript in the documentation compiles", () => {
         types: ["node"],
         paths: {
           specdojo: [join(root, "src/index.ts")],
+          "specdojo/agent": [join(root, "src/agent/index.ts")],
           "specdojo/adapters/*": [join(root, "adapters/*.ts")],
         },
       },

@@ -227,3 +227,25 @@ test("property: an answer is right exactly when nothing is found wrong with it",
     }),
   );
 });
+
+test.each<[string, ToolCall[], ToolCall[], boolean, number | null]>([
+  ["one call", [call("findBoats")], [call("findBoats")], true, null],
+  [
+    "in order",
+    [call("findBoats"), call("getBoat"), call("endHire")],
+    [call("findBoats"), call("getBoat"), call("endHire")],
+    true,
+    1,
+  ],
+  [
+    "the first one last",
+    [call("findBoats"), call("getBoat"), call("endHire")],
+    [call("getBoat"), call("endHire"), call("findBoats")],
+    true,
+    2 / 3,
+  ],
+  ["one missing", [call("findBoats"), call("getBoat")], [call("getBoat")], false, 0.5],
+  ["none", [call("findBoats"), call("getBoat")], [], false, 0],
+])("number of calls and their order: %s", (_, gold, given, count, order) => {
+  expect(score(gold, given)).toMatchObject({ count, order });
+});

@@ -1,5 +1,11 @@
-import { expect, test } from "vitest";
-import { mcnemarExact, pairedBootstrap, wilsonInterval } from "../../src/evaluate/statistics.js";
+import { describe, expect, test } from "vitest";
+import {
+  mcnemarExact,
+  pairedBootstrap,
+  passAtK,
+  passHatK,
+  wilsonInterval,
+} from "../../src/evaluate/statistics.js";
 import { createRandom } from "../../src/util/random.js";
 
 // Bounds found by bisection of (share - p)^2 = z^2 p (1 - p) / n.
@@ -67,4 +73,37 @@ test("the bootstrap covers the truth about as often as it says", () => {
 test("unpaired scores are refused", () => {
   expect(() => pairedBootstrap([1], [1, 0], createRandom(1))).toThrow(RangeError);
   expect(() => pairedBootstrap([], [], createRandom(1))).toThrow(RangeError);
+});
+
+describe("pass@k and pass^k", () => {
+  /** Over all ways to take k of n answers of which c are right. */
+  const counted = (n: number, c: number, k: number) => {
+    let [sets, any, all] = [0, 0, 0];
+    for (let mask = 0; mask < 1 << n; mask++) {
+      const chosen = Array.from({ length: n }, (_, i) => i).filter((i) => (mask >> i) & 1);
+      if (chosen.length !== k) continue;
+      sets++;
+      if (chosen.some((i) => i < c)) any++;
+      if (chosen.every((i) => i < c)) all++;
+    }
+    return { any: any / sets, all: all / sets };
+  };
+  test.each([
+    [1, 0, 1],
+    [1, 1, 1],
+    [5, 2, 1],
+    [5, 2, 3],
+    [8, 7, 4],
+    [8, 3, 8],
+  ])("%i answers, %i right, k = %i", (n, c, k) => {
+    expect(passAtK(n, c, k)).toBeCloseTo(counted(n, c, k).any, 12);
+    expect(passHatK(n, c, k)).toBeCloseTo(counted(n, c, k).all, 12);
+  });
+  test.each([
+    [3, 1, 4],
+    [3, 4, 1],
+    [3, 1, 0],
+  ])("%i answers, %i right, k = %i is refused", (n, c, k) => {
+    expect(() => passAtK(n, c, k)).toThrow(RangeError);
+  });
 });

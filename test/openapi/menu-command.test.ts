@@ -25,7 +25,7 @@ test("--json prints tools and diagnostics and nothing else", async () => {
   const { out, err, code } = await run(fixture("specs/uber-2.0.yaml"), "--json");
   expect({ err, code }).toEqual({ err: "", code: 0 });
   const parsed: { tools: object[]; diagnostics: object[] } = JSON.parse(out);
-  expect(Object.keys(parsed)).toEqual(["tools", "diagnostics"]);
+  expect(Object.keys(parsed)).toEqual(["tools", "diagnostics", "domains"]);
   expect(parsed.tools).toHaveLength(5);
   expect(Object.keys(parsed.tools[0] ?? {})).toEqual([
     "name",
@@ -34,6 +34,9 @@ test("--json prints tools and diagnostics and nothing else", async () => {
     "domain",
     "description",
     "parameters",
+    "annotations",
+    "deprecated",
+    "tokens",
   ]);
   expect(parsed.tools[0]).toMatchObject({ name: "getProducts", method: "GET", path: "/products" });
   expect(parsed.diagnostics[0]).toMatchObject({ code: "missing-operation-id", severity: "info" });
@@ -50,4 +53,54 @@ test.each([[], ["--json"]])("a document that cannot be used %j", async (...more:
   const { out, err, code } = await run(fixture("specs-bad/openapi-1.0.yaml"), ...more);
   expect({ out, code }).toEqual({ out: "", code: 1 });
   expect(err).toContain("not supported");
+});
+
+test("fingerprints", async () => {
+  const { out } = await run(fixture("specs/uber-2.0.yaml"), "--json", "--fingerprints");
+  const { tools } = JSON.parse(out) as { tools: { fingerprint: string }[] };
+  expect(new Set(tools.map(({ fingerprint }) => fingerprint)).size).toBe(5);
+});
+
+const names = (out: string): string[] =>
+  (JSON.parse(out) as { tools: { name: string }[] }).tools.map(({ name }) => name);
+
+test.each<[string[], string[]]>([
+  [
+    ["--domain", "Tickets"],
+    ["buyMuseumTickets", "getTicketCode"],
+  ],
+  [
+    ["--method", "delete,patch"],
+    ["updateSpecialEvent", "deleteSpecialEvent"],
+  ],
+  [["--name", "get*", "--tag", "events"], ["getSpecialEvent"]],
+  [["--path", "*hours"], ["getMuseumHours"]],
+  [["--search", "show the QR code of my ticket", "--size", "1"], ["getTicketCode"]],
+])("a part of the menu: %j", async (args, want) => {
+  const { out, code } = await run(fixture("specs/museum-3.1.yaml"), "--json", ...args);
+  expect(code).toBe(0);
+  expect(names(out)).toEqual(want);
+});
+
+test("a drawn menu", async () => {
+  const args = [fixture("specs/museum-3.1.yaml"), "--domain", "Events", "--size", "4", "--distractors", "2"];
+  const first = await run(...args, "--json");
+  expect(await run(...args, "--json")).toEqual(first);
+  expect(names(first.out)).toHaveLength(4);
+  expect((JSON.parse(first.out) as { drawn: string[] }).drawn).toHaveLength(2);
+  expect((await run(...args, "--json", "--seed", "7")).out).not.toBe(first.out);
+  const { out } = await run(...args);
+  expect(out.match(/ \(near\)$/gm)).toHaveLength(2);
+});
+
+test.each([
+  [["--domain", "Nobody"], "No domain is called"],
+  [["--size", "many"], "not a number"],
+  [["--size", "3", "--distractors", "3"], "distractors cannot be"],
+  [["--config", "no-such-file.json"], "cannot be read"],
+  [["--name", "nothing*"], "No operation of the document is left"],
+])("%j is refused", async (args, message) => {
+  const { out, err, code } = await run(fixture("specs/museum-3.1.yaml"), ...args);
+  expect({ out, code }).toEqual({ out: "", code: 1 });
+  expect(err).toContain(message);
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createArgumentValidator } from "../../src/openapi/index.js";
+import { buildToolMenu, createArgumentValidator, loadOpenApi } from "../../src/openapi/index.js";
 import { documentOf, fixture, jsonBody, menuOf, toolOf } from "./fixtures.js";
 
 const ok = { responses: { "200": { description: "ok" } } };
@@ -47,6 +47,83 @@ describe("names", () => {
       { numRuns: 15 },
     );
   });
+});
+
+test("who has a name keeps it when another operation asks for it later", async () => {
+  const build = async (...paths: [string, string?][]) => {
+    const items = paths.map(([path, operationId]) => [
+      path,
+      { get: { ...ok, ...(operationId ? { operationId } : {}) } },
+    ]);
+    const { tools } = await menuOf(documentOf(Object.fromEntries(items)));
+    return Object.fromEntries(tools.map(({ path, name }) => [path, name]));
+  };
+  const first = await build(["/orders", "listOrders"], ["/pets/{id}"], ["/a", "find"], ["/b", "find"]);
+  expect(first).toMatchObject({ "/orders": "listOrders", "/pets/{id}": "getPetsById", "/a": "find" });
+  const later = await build(
+    ["/archive", "listOrders"],
+    ["/b", "find"],
+    ["/x", "getPetsById"],
+    ["/orders", "listOrders"],
+    ["/pets/{id}"],
+    ["/a", "find"],
+  );
+  expect(later).toMatchObject(first);
+  expect(new Set(Object.values(later)).size).toBe(6);
+});
+
+test("OpenAPI 3.2: QUERY, methods of one's own, the whole query string, media types by reference", async () => {
+  const loaded = await loadOpenApi({
+    openapi: "3.2.0",
+    info: { title: "T", version: "1" },
+    paths: {
+      "/pets": {
+        query: {
+          ...ok,
+          requestBody: { content: { "application/json": { $ref: "#/components/mediaTypes/Filter" } } },
+        },
+        additionalOperations: { COPY: { ...ok, operationId: "copyPets" } },
+        get: {
+          ...ok,
+          parameters: [
+            {
+              name: "filter",
+              in: "querystring",
+              content: {
+                "application/x-www-form-urlencoded": {
+                  schema: { type: "object", properties: { tag: { type: "string" } } },
+                },
+              },
+            },
+          ],
+        },
+      },
+    },
+    components: {
+      mediaTypes: { Filter: { schema: { type: "object", properties: { name: { type: "string" } } } } },
+    },
+  });
+  expect(loaded.diagnostics).toEqual([]);
+  const { tools } = buildToolMenu(loaded);
+  expect(tools.map(({ method, name }) => [method, name])).toEqual([
+    ["query", "queryPets"],
+    ["get", "getPets"],
+    ["copy", "copyPets"],
+  ]);
+  expect(Object.keys(tools[0]?.parameters.properties ?? {})).toEqual(["name"]);
+  expect(tools[0]?.annotations.readOnly).toBe(true);
+  expect(tools[1]?.bindings.filter).toEqual({ in: "query", name: "filter", style: "form", explode: true });
+});
+
+test("faults against the schema of OpenAPI 3.2", async () => {
+  const { diagnostics } = await loadOpenApi({
+    openapi: "3.2.0",
+    info: { title: "T", version: "1" },
+    paths: { "/pets": { query: { ...ok, parameters: 5 } } },
+  });
+  expect(diagnostics).toContainEqual(
+    expect.objectContaining({ code: "document-invalid", pointer: "/paths/~1pets/query/parameters" }),
+  );
 });
 
 describe("parameters", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { buildRequest } from "../../src/openapi/index.js";
+import { buildRequest, parseRequest } from "../../src/openapi/index.js";
 import { SpecdojoError } from "../../src/util/errors.js";
 import { fixture, jsonBody, menuOf, toolOf } from "./fixtures.js";
 
@@ -88,7 +88,7 @@ describe("bodies", () => {
       [
         `--${boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\nx`,
         `--${boundary}\r\nContent-Disposition: form-data; name="b"\r\nContent-Type: application/json\r\n\r\n{"c":1}`,
-        `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\nContent-Type: application/octet-stream\r\n\r\n\x00\x01\xff`,
+        `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\nContent-Type: image/png\r\n\r\n\x00\x01\xff`,
         `--${boundary}--\r\n`,
       ].join("\r\n"),
     );
@@ -142,4 +142,91 @@ test("server variables", async () => {
   expect(() => buildRequest(tool, {}, { variables: { region: "evil.org/" } })).toThrowError(
     /allowed are eu, us/,
   );
+});
+
+describe("what could be read as something else is refused", () => {
+  const parameter = (more: object) => ({ name: "x", in: "query", schema: {}, ...more });
+  test.each<[string, object[], Record<string, unknown>]>([
+    ["a delimiter in a list", [parameter({ style: "pipeDelimited", explode: false })], { x: ["a|b"] }],
+    ["brackets in a key", [parameter({ style: "deepObject" })], { x: { "a]": 1 } }],
+    ["a comma in a header", [parameter({ in: "header", schema: { type: "array" } })], { x: ["a,b"] }],
+    ["a property like a parameter", [parameter({}), parameter({ name: "y" })], { x: { y: 1 } }],
+    [
+      "one header twice",
+      [parameter({ in: "header" }), parameter({ in: "header", name: "X" })],
+      { x: "1", X: "2" },
+    ],
+    ["dots that lead up", [parameter({ in: "path", style: "label", explode: true })], { x: ["."] }],
+  ])("%s", async (_, parameters, args) => {
+    const path = JSON.stringify(parameters).includes('"path"') ? "/a/{x}/b" : "/a";
+    const tool = await toolOf({ parameters }, { path, method: "get" });
+    expect(() => buildRequest(tool, args as never)).toThrowError(/^getA.*: x|X: /);
+  });
+});
+
+describe("parseRequest", () => {
+  test("reads requests that others wrote", async () => {
+    const parameters = [
+      { name: "id", in: "path", required: true, schema: { type: "integer" } },
+      { name: "q", in: "query", schema: { type: "string" } },
+      {
+        name: "ids",
+        in: "query",
+        style: "deepObject",
+        schema: { type: "array", items: { type: "integer" } },
+      },
+      { name: "X-Trace", in: "header", schema: { type: "string" } },
+    ];
+    const tool = await toolOf({ parameters }, { path: "/pets/{id}", method: "get" });
+    const request = {
+      method: "get",
+      url: "https://proxy.example/deep/base/pets/7?q=a+b%21&ids[]=1&ids[]=2&api_key=secret#top",
+      headers: { "x-trace": "t", Authorization: "Bearer secret" },
+    };
+    expect(parseRequest(tool, request)).toEqual({ id: 7, q: "a b!", ids: [1, 2], "X-Trace": "t" });
+  });
+
+  test.each<[string, object, string]>([
+    ["another method", { method: "POST" }, "the method is POST"],
+    ["another path", { url: "/pets/1/photos" }, "the URL is /pets/1/photos"],
+    ["a missing path argument", { url: "/pets/" }, "the URL is /pets/"],
+  ])("refuses %s", async (_, change, why) => {
+    const tool = await toolOf(
+      { parameters: [{ name: "id", in: "path", required: true, schema: {} }] },
+      { path: "/pets/{id}", method: "get" },
+    );
+    const request = { method: "GET", url: "/pets/1", headers: {}, ...change };
+    expect(() => parseRequest(tool, request)).toThrowError(why);
+  });
+
+  test.each([
+    ["application/json", "{"],
+    ["application/json", "[1]"],
+    ["multipart/form-data", "no parts"],
+  ])("refuses a body that is no %s: %s", async (mediaType, body) => {
+    const content = { [mediaType]: { schema: { type: "object", properties: { a: {} } } } };
+    const tool = await toolOf({ requestBody: { content } });
+    const request = { method: "POST", url: "/orders", headers: { "Content-Type": mediaType }, body };
+    expect(() => parseRequest(tool, request)).toThrowError(/the body is not/);
+  });
+
+  test("a key of the prototype is a key", async () => {
+    const schema = { type: "object", properties: { a: {} }, additionalProperties: true };
+    const tool = await toolOf(jsonBody(schema));
+    const args = JSON.parse('{"a":1,"__proto__":{"polluted":true}}');
+    const request = buildRequest(tool, args);
+    expect(request.body).toBe('{"a":1,"__proto__":{"polluted":true}}');
+    const parsed = parseRequest(tool, request);
+    expect(JSON.stringify(parsed)).toBe(request.body);
+    expect(Reflect.get(parsed, "polluted")).toBeUndefined();
+  });
+
+  test("nesting without end is cut", async () => {
+    const parameters = [{ name: "x", in: "query", style: "deepObject", schema: { type: "object" } }];
+    const tool = await toolOf({ parameters }, { method: "get" });
+    const url = `/orders?x${"[a]".repeat(20_000)}=1`;
+    expect(JSON.stringify(parseRequest(tool, { method: "GET", url, headers: {} })).length).toBeLessThan(
+      1_000,
+    );
+  });
 });

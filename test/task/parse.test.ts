@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { parseCalls, parseCompletion } from "../../src/task/parse.js";
+import { describe, expect, it, test } from "vitest";
+import { parseCalls, parseCompletion, parseText } from "../../src/task/parse.js";
 import { generatorCompletion, solverCompletion } from "../../src/task/prompts.js";
 import { isRejection } from "../../src/task/rejection.js";
 import type { Rejection, ToolCall } from "../../src/task/types.js";
@@ -207,3 +207,13 @@ describe("rendering and parsing", () => {
     }
   });
 });
+
+test.each([
+  ["Which pet?\n<tool_call_answer>[]</tool_call_answer>", "Which pet?"],
+  ["<think>no id</think>Which pet?<tool_call_answer>[]</tool_call_answer> Thanks", "Which pet?\n Thanks"],
+  ["<tool_call_answer>[{}]</tool_call_answer>", ""],
+  ["Which pet?", "Which pet?"],
+  ["Let me <tool_call_answer>[{", "Let me"],
+  ["<think>never ends", ""],
+  ["<question>Which?</question>", "Which?"],
+])("parseText(%j)", (text, want) => expect(parseText(text)).toBe(want));

@@ -33,9 +33,16 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads to compute with")
+    parser.add_argument(
+        "--session-timeout", type=float, help="seconds without a request after which a session ends and its models go; default: 300, or never with --parent-pid"
+    )
     options = parser.parse_args(argv)
     if options.threads is not None and options.threads < 1:
         parser.error("--threads must be at least 1")
+    if options.session_timeout is None and options.parent_pid is None:
+        options.session_timeout = 300.0
+    if options.session_timeout is not None and options.session_timeout <= 0:
+        parser.error("--session-timeout must be more than 0")
     if not 0 <= options.port < 65536:
         parser.error("--port must be from 0 to 65535")
     return options
@@ -119,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"specdojo_worker: cannot start on port {options.port} with state in {root}: {error.strerror}", file=sys.stderr)
         return 2
     engine = Engine(options.threads)
-    app = application(Api(engine, Workspace(runtime, store), store), token)
+    app = application(Api(engine, Workspace(runtime, store), store, session_seconds=options.session_timeout), token)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False))
 
     def end(why: str) -> None:

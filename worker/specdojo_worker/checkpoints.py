@@ -16,17 +16,18 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from .errors import ComputeError, RequestError
 
-SEGMENT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
-KINDS = {"weights": "training", "sampler_weights": "sampler"}
+SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+KINDS = {"weights": "training", "sampler_weights": "sampler", "external_weights": "external"}
 META = "checkpoint.json"
 OPTIMIZER_TENSORS = "optimizer.safetensors"
 OPTIMIZER_META = "optimizer.json"
@@ -51,17 +52,24 @@ class CheckpointPath:
 
 
 def check_segment(value: str, field: str) -> str:
-    """A run or checkpoint name that is safe as a file name."""
-    if not SEGMENT.match(value) or ".." in value:
+    """A checkpoint's name that is safe as a file name."""
+    if not SEGMENT.fullmatch(value) or ".." in value:
         raise RequestError(f"{field}: {value!r} must be 1 to 128 letters, digits, '.', '_' or '-', begin with a letter or digit and hold no '..'", field=field)
     return value
 
 
+def check_run(value: str, field: str) -> str:
+    """A training run's id, which is its model's id."""
+    if not RUN.fullmatch(value) or ".." in value:
+        raise RequestError(f"{field}: {value!r} is not the id of a training run", field=field)
+    return value
+
+
 def parse_path(text: str, field: str) -> CheckpointPath:
-    match = re.match(r"^tinker://([^/]+)/(weights|sampler_weights)/([^/]+)$", text)
+    match = re.fullmatch(rf"tinker://([^/]+)/({'|'.join(KINDS)})/([^/]+)", text)
     if match is None:
         raise RequestError(f"{field}: {text!r} is not tinker://RUN/weights/NAME or tinker://RUN/sampler_weights/NAME", field=field)
-    return CheckpointPath(check_segment(match[1], field), match[2], check_segment(match[3], field))
+    return CheckpointPath(check_run(match[1], field), match[2], check_segment(match[3], field))
 
 
 class CheckpointStore:
@@ -72,15 +80,21 @@ class CheckpointStore:
         root.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
-        """Removes what writers that were killed left behind."""
+        """Removes what writers that were killed left behind, and checkpoints whose time is over."""
         for leftover in self.root.glob("*/*/.tmp-*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        for run in self.runs():
+            self.list(run)
 
     def directory(self, path: CheckpointPath) -> Path:
         return self.root / path.run / path.kind / path.name
 
     def exists(self, path: CheckpointPath) -> bool:
         return (self.directory(path) / META).is_file()
+
+    def runs(self) -> list[str]:
+        """Ids of the runs that have, or had, a checkpoint here."""
+        return sorted(p.name for p in self.root.glob("*") if RUN.fullmatch(p.name) and any((p / kind).is_dir() for kind in KINDS))
 
     def require(self, path: CheckpointPath, field: str) -> Path:
         if not self.exists(path):
@@ -93,19 +107,29 @@ class CheckpointStore:
         except (OSError, ValueError) as error:
             raise ComputeError(f"checkpoint {path} cannot be read: {error}") from error
 
+    def expire(self, path: CheckpointPath, seconds: int | None) -> None:
+        """Sets how long the checkpoint is kept from now on; None for ever."""
+        meta = self.meta(path)
+        meta["expires"] = None if seconds is None else _stamp(datetime.now(UTC) + timedelta(seconds=seconds))
+        draft = self.directory(path) / f".{META}-{secrets.token_hex(6)}"
+        write_json(draft, meta)
+        os.replace(draft, self.directory(path) / META)
+
     @contextmanager
-    def writing(self, path: CheckpointPath, meta: dict[str, object]) -> Iterator[Path]:
+    def writing(self, path: CheckpointPath, meta: dict[str, object], *, overwrite: bool = False) -> Iterator[Path]:
         """A fresh directory to fill; it appears under its name, on disk, when the block ends well."""
         final = self.directory(path)
-        if self.exists(path):
+        if self.exists(path) and not overwrite:
             raise ComputeError(f"path: the checkpoint {path} exists already; choose another name")
         draft = final.parent / f".tmp-{secrets.token_hex(6)}"
         try:
             draft.mkdir(parents=True)
             yield draft
-            write_json(draft / META, {**meta, "time": datetime.now(UTC).isoformat(timespec="milliseconds")})
+            write_json(draft / META, {**meta, "time": _stamp(datetime.now(UTC))})
             _sync(draft)
-            if final.exists():
+            if self.exists(path):
+                self.delete(path)
+            elif final.exists():
                 shutil.rmtree(final)
             os.rename(draft, final)
             for folder in (final.parent, final.parent.parent, self.root):
@@ -130,9 +154,29 @@ class CheckpointStore:
         for kind, label in KINDS.items():
             for entry in sorted((self.root / run / kind).glob("*")):
                 path = CheckpointPath(run, kind, entry.name)
-                if not entry.name.startswith(".") and self.exists(path):
-                    found.append({"checkpoint_id": path.id, "checkpoint_type": label, "time": self.meta(path).get("time"), "tinker_path": str(path)})
+                if entry.name.startswith(".") or not self.exists(path):
+                    continue
+                meta = self.meta(path)
+                expires = meta.get("expires")
+                if isinstance(expires, str) and datetime.fromisoformat(expires) < datetime.now(UTC):
+                    self.delete(path)
+                    continue
+                found.append(
+                    {
+                        "checkpoint_id": path.id,
+                        "checkpoint_type": label,
+                        "time": meta.get("time"),
+                        "tinker_path": str(path),
+                        "size_bytes": sum(file.stat().st_size for file in entry.rglob("*") if file.is_file()),
+                        "user_metadata": meta.get("user_metadata"),
+                        "expires_at": expires,
+                    }
+                )
         return sorted(found, key=lambda c: (str(c["time"]), str(c["checkpoint_id"])))
+
+
+def _stamp(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
 
 
 def write_json(path: Path, value: object) -> None:
@@ -147,6 +191,14 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ComputeError(f"{path.name} of the checkpoint cannot be read: {error}") from error
+
+
+def tensor_names(path: Path) -> list[str]:
+    try:
+        with safe_open(path, "pt") as file:
+            return list(file.keys())
     except (OSError, SafetensorError) as error:
         raise ComputeError(f"{path.name} of the checkpoint cannot be read: {error}") from error
 

@@ -23,12 +23,20 @@ COALESCE_SECONDS = 0.003
 Answer = dict[str, object]
 
 
+ABANDONED: Answer = {"error": "the request was cancelled, or its session has ended", "category": "user"}
+
+
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Job:
-    """`run` computes an answer; `deliver` takes it (from any thread)."""
+    """`run` computes an answer; `deliver` takes it (from any thread). A job that nobody has `wanted` any more is not run."""
 
     run: Callable[[], Answer]
     deliver: Callable[[Answer], None]
+    wanted: Callable[[], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class SampleJob:
     specs: Sequence[SampleSpec]
     deliver: Sequence[Callable[[Answer], None]]
     joinable: bool
+    wanted: Callable[[], bool] = _always
 
 
 class Engine:
@@ -70,6 +79,10 @@ class Engine:
             job = held.pop(0) if held else self._queue.get()
             if job is None:
                 return
+            if not job.wanted():
+                for deliver in [job.deliver] if isinstance(job, Job) else job.deliver:
+                    deliver(ABANDONED)
+                continue
             if isinstance(job, Job):
                 job.deliver(guarded(job.run))
                 continue

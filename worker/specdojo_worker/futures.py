@@ -19,6 +19,9 @@ class Future:
     request_id: str
     model_id: str | None = None
     result: dict[str, object] | None = None
+    samples: int = 0
+    """Completions that an asample call asked for."""
+    cancelled: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 

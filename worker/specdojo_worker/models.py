@@ -53,6 +53,14 @@ TOKENIZER_FILES = (
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a model takes: token ids below `vocabulary`, sequences of at most `context` tokens."""
+
+    vocabulary: int
+    context: int
+
+
+@dataclass(frozen=True)
 class Runtime:
     """Where and in which precision everything is computed."""
 
@@ -298,6 +306,21 @@ class BaseModels:
             network.check()
             self._networks[directory] = network
         return self._networks[directory]
+
+    def limits(self, name: str) -> Limits | None:
+        """What the model takes, as far as it can be known without loading it. May be called from any thread."""
+        path = self._directories.get(name)
+        if path in self._networks:
+            return Limits(self._networks[path].vocabulary, self._networks[path].max_context)
+        if path is None:
+            path = locate(name)
+        if path is None:
+            return None
+        try:
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            return Limits(int(config["vocab_size"]), int(config.get("max_position_embeddings") or 2**20))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def contexts(self) -> dict[str, int]:
         """Names of the loaded models with their context lengths in tokens."""

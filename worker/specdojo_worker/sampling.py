@@ -9,7 +9,7 @@ grid as it empties.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,10 @@ class SampleSpec:
     top_p: float = 1.0
     top_k: int = 0
     prompt_logprobs: bool = False
+    prompt_logprobs_last: int | None = None
+    """Only so many tokens at the prompt's end are scored; None scores all."""
+    first: int = 0
+    """Number of the first completion, where a request was split."""
 
 
 @dataclass
@@ -177,16 +181,24 @@ class _Row:
 
 def sample(network: Network, adapter: str | None, specs: Sequence[SampleSpec]) -> list[SampleOutput]:
     """Answers all requests in one batch, cut into chunks that fit the memory. The result depends only on `specs`."""
-    outputs: list[SampleOutput | None] = [None] * len(specs)
+    budget, most_rows = _room(network)
+    parts = [(request, part) for request, spec in enumerate(specs) for part in _parts(network, spec, budget, most_rows)]
+    split = [part for _, part in parts]
+    found: list[SampleOutput | None] = [None] * len(split)
     with torch.inference_mode(), network.using(adapter):
-        for chunk in _chunks(network, specs):
-            for request, output in zip(chunk, _sample_chunk(network, [specs[i] for i in chunk]), strict=True):
-                outputs[request] = output
-    return [output for output in outputs if output is not None]
+        for chunk in _chunks(split, budget, most_rows):
+            for i, output in zip(chunk, _sample_chunk(network, [split[i] for i in chunk]), strict=True):
+                found[i] = output
+    outputs: list[SampleOutput] = [SampleOutput([], None) for _ in specs]
+    for (request, _), output in zip(parts, found, strict=True):
+        if output is not None:
+            outputs[request].completions.extend(output.completions)
+            outputs[request].prompt_logprobs = output.prompt_logprobs
+    return outputs
 
 
-def _chunks(network: Network, specs: Sequence[SampleSpec]) -> list[list[int]]:
-    """Requests in prompt order, cut so that their caches fit into the memory set aside for them."""
+def _room(network: Network) -> tuple[int, int]:
+    """How many tokens of cache, and how many rows, one chunk may have."""
     config = network.hf.config
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -196,8 +208,20 @@ def _chunks(network: Network, specs: Sequence[SampleSpec]) -> list[list[int]]:
         memory = free // 2
     else:
         memory = 2 * 2**30
-    budget = max(memory // per_token, 1)
-    most_rows = 4 * MAX_ROWS if network.runtime.device.type == "cuda" else MAX_ROWS
+    return max(memory // per_token, 1), 4 * MAX_ROWS if network.runtime.device.type == "cuda" else MAX_ROWS
+
+
+def _parts(network: Network, spec: SampleSpec, budget: int, most_rows: int) -> list[SampleSpec]:
+    """The request, split where its completions alone would not fit into the memory; draws do not depend on that."""
+    length = min(spec.max_tokens, network.max_context - len(spec.prompt)) + GROW
+    rows = max(1, min(4 * most_rows, budget // length))
+    if spec.count <= rows:
+        return [spec]
+    return [replace(spec, first=first, count=min(rows, spec.count - first)) for first in range(0, spec.count, rows)]
+
+
+def _chunks(specs: Sequence[SampleSpec], budget: int, most_rows: int) -> list[list[int]]:
+    """Requests in prompt order, cut so that their caches fit into the memory set aside for them."""
     chunks: list[list[int]] = []
     used = rows = 0
     for i in sorted(range(len(specs)), key=lambda i: (sort_key(specs[i].prompt), i)):
@@ -225,7 +249,7 @@ def _sample_chunk(network: Network, specs: list[SampleSpec]) -> list[SampleOutpu
         group = number[keys[request]]
         prompts[group] = spec.prompt
         limit = min(spec.max_tokens, network.max_context - len(spec.prompt))
-        made = [_Row(request, i, spec, limit, [], []) for i in range(spec.count)]
+        made = [_Row(request, spec.first + i, spec, limit, [], []) for i in range(spec.count)]
         rows.append(made)
         grid[group].extend(row for row in made if row.limit > 0)
 
@@ -246,10 +270,14 @@ def _sample_chunk(network: Network, specs: list[SampleSpec]) -> list[SampleOutpu
     return [
         SampleOutput(
             [Completion(row.tokens, row.logprobs, row.reason) for row in made],
-            scores[number[keys[request]]] if specs[request].prompt_logprobs else None,
+            _last(scores[number[keys[request]]], specs[request].prompt_logprobs_last) if specs[request].prompt_logprobs else None,
         )
         for request, made in enumerate(rows)
     ]
+
+
+def _last(scores: list[float | None], count: int | None) -> list[float | None]:
+    return scores if count is None else [None] * (len(scores) - count) + scores[-count:]
 
 
 def _groups(prompts: list[np.ndarray], counts: list[int]) -> list[tuple[int, list[int]]]:

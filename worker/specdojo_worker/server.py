@@ -1,10 +1,11 @@
-"""The training API over HTTP. Everything here runs on the event loop; computing is handed to the engine."""
+"""The training API over HTTP. Everything here runs on the event loop; computing is handed to the engine.
+
+`rest.py` has the calls about runs, sessions and checkpoints, `openai.py` those of OpenAI's API.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
 import logging
 import secrets
 import time
@@ -14,21 +15,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
+from transformers import PreTrainedTokenizerBase
 
-from . import __version__
-from .chat import Tokenizers, chat_request, chat_response
-from .checkpoints import CheckpointPath, CheckpointStore, check_segment, parse_path, tar_stream
+from . import __version__, proto
+from .chat import Tokenizers, cut_at
+from .checkpoints import CheckpointPath, CheckpointStore, check_segment, parse_path
 from .engine import Answer, Engine, Job, SampleJob
-from .errors import ComputeError, RequestError
+from .errors import RequestError
 from .futures import Future, FutureStore
-from .models import locate
+from .models import Limits, locate
+from .openai import OpenAi
+from .rest import Rest
 from .sampling import SampleSpec
-from .wire import Fields, adam_params, forward_backward_input, parse_body, sample_spec
+from .web import TokenGuard, answer, content_type, guarded, not_found, read_body
+from .wire import Fields, adam_params, forward_backward_input, parse_body, sample_spec, stop_strings
 from .workspace import LoraSpec, Workspace
 
 log = logging.getLogger("specdojo.server")
@@ -39,34 +43,11 @@ POLL_SECONDS = 20.0
 BATCH_SECONDS = 60.0
 """How long the requests of one batch may take to arrive."""
 
-MAX_BODY = 512 * 2**20
-"""Largest request body in bytes."""
+MAX_KEPT_SECONDS = 10 * 366 * 86_400
+"""Longest lifetime of a checkpoint that has one."""
 
-
-def answer(content: object, status: int = 200) -> Response:
-    return Response(json.dumps(content, separators=(",", ":")), status, media_type="application/json")
-
-
-class TokenGuard:
-    """Lets through only requests with the token, in `X-API-Key` or as a bearer token."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._token = token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._allowed(scope):
-            refusal = answer({"detail": "X-API-Key: the worker's token is missing or wrong", "field": "X-API-Key"}, 401)
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _allowed(self, scope: Scope) -> bool:
-        for name, value in scope["headers"]:
-            given = value if name == b"x-api-key" else value[7:] if name == b"authorization" and value[:7].lower() == b"bearer " else None
-            if given is not None and hmac.compare_digest(given, self._token):
-                return True
-        return False
+SWEEP_SECONDS = 5.0
+"""How often sessions are looked at, where they expire."""
 
 
 @dataclass
@@ -79,64 +60,104 @@ class _Batch:
 
 
 @dataclass
-class _ModelInfo:
+class Session:
+    """A client's session: its models and samplers go when it ends."""
+
+    id: str
+    user_metadata: dict[str, object] | None
+    name: str | None
+    seen: float
+    models: list[str] = field(default_factory=list)
+    samplers: list[str] = field(default_factory=list)
+    closed: bool = False
+
+
+@dataclass
+class Model:
+    """A model under training. `limits` are None where they are not known without loading it."""
+
     base_model: str
     lora: LoraSpec
+    limits: Limits | None
+    session: Session
+    user_metadata: dict[str, str] | None = None
+    used: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A sampling session: the engine's key for its weights, and what they belong to."""
+
+    key: str
+    base_model: str
+    path: str | None
+    session: Session | None
 
 
 class Api:
-    """The protocol's state: sessions, model ids, futures. Weights live in the workspace."""
+    """The protocol's state: sessions, model ids, futures. Weights live in the workspace.
 
-    def __init__(self, engine: Engine, workspace: Workspace, store: CheckpointStore, *, batch_seconds: float = BATCH_SECONDS) -> None:
+    A session without any request for `session_seconds` ends, with its models; None keeps all.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        workspace: Workspace,
+        store: CheckpointStore,
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        session_seconds: float | None = None,
+    ) -> None:
         self._engine = engine
-        self._workspace = workspace
-        self._store = store
+        self.workspace = workspace
+        self.store = store
         self._batch_seconds = batch_seconds
+        self._session_seconds = session_seconds
+        self._sweeping = False
         self._futures = FutureStore()
-        self._tokenizers = Tokenizers()
-        self._sessions: set[str] = set()
-        self._models: dict[str, _ModelInfo] = {}
+        self.tokenizers = Tokenizers()
+        self.sessions: dict[str, Session] = {}
+        self.models: dict[str, Model] = {}
         self._unloaded: set[str] = set()
-        self._sampling: dict[str, str] = {}
+        self.sampling: dict[str, Sampling] = {}
         self._sampling_by_seq: dict[tuple[str, int], tuple[str, str]] = {}
         self._batches: dict[tuple[str, str], _Batch] = {}
+        self._limits: dict[str, Limits] = {}
 
     def routes(self) -> list[Route]:
-        def get(path: str, call: Callable[[Request], Awaitable[Response]]) -> Route:
-            return Route(path, _guarded(call), methods=["GET"])
+        def get(name: str, call: Callable[[Request], Awaitable[Response]]) -> Route:
+            return Route(f"/api/v1/{name}", guarded(call), methods=["GET"])
 
         def post(name: str, call: Callable[[Fields, bytes], Awaitable[Response]]) -> Route:
             async def handle(request: Request) -> Response:
-                raw = await _read(request)
+                raw = await read_body(request)
                 return await call(parse_body(raw), raw)
 
-            return Route(f"/api/v1/{name}", _guarded(handle), methods=["POST"])
+            return Route(f"/api/v1/{name}", guarded(handle), methods=["POST"])
 
         return [
-            get("/api/v1/healthz", self._healthz),
-            get("/api/v1/get_server_capabilities", self._capabilities),
+            get("healthz", self._healthz),
+            get("get_server_capabilities", self._capabilities),
             post("client/config", self._client_config),
+            post("client/dynamic_config", self._dynamic_config),
+            post("telemetry", self._telemetry),
             post("create_session", self._create_session),
             post("session_heartbeat", self._heartbeat),
             post("create_sampling_session", self._create_sampling_session),
             post("get_info", self._get_info),
-            post("weights_info", self._weights_info),
-            get("/api/v1/training_runs/{run}/checkpoints", self._list_checkpoints),
-            get("/api/v1/training_runs/{run}/checkpoints/{kind}/{name}/archive", self._archive),
-            get("/api/v1/training_runs/{run}/checkpoints/{kind}/{name}/archive.tar", self._archive_tar),
-            Route("/api/v1/training_runs/{run}/checkpoints/{kind}/{name}", _guarded(self._delete_checkpoint), methods=["DELETE"]),
             post("create_model", self._create_model),
             post("asample", self._asample),
-            post("forward_backward", self._forward_backward),
+            Route("/api/v1/forward_backward", guarded(self._forward_backward), methods=["POST"]),
             post("forward", self._forward),
             post("optim_step", self._optim_step),
             post("save_weights", self._save_weights),
             post("save_weights_for_sampler", self._save_for_sampler),
+            post("save_weights_external", self._save_external),
             post("load_weights", self._load_weights),
             post("unload_model", self._unload),
-            post("retrieve_future", self._retrieve),
-            get("/v1/models", self._openai_models),
-            Route("/v1/chat/completions", _guarded(self._openai_chat, openai=True), methods=["POST"]),
+            Route("/api/v1/retrieve_future", guarded(self._retrieve), methods=["POST"]),
+            post("cancel_future", self._cancel),
         ]
 
     # Synchronous calls
@@ -145,14 +166,17 @@ class Api:
         return answer({"status": "ok"})
 
     async def _capabilities(self, request: Request) -> Response:
-        models = [{"model_name": name, "max_context_length": length} for name, length in self._workspace.bases.contexts().items()]
+        models = [
+            {"model_name": name, "max_context_length": length, "trainable": True, "sampleable": True}
+            for name, length in self.workspace.bases.contexts().items()
+        ]
         return answer(
             {
                 "supported_models": models,
                 "server": "specdojo-worker",
                 "version": __version__,
-                "device": str(self._workspace.runtime.device),
-                "dtype": str(self._workspace.runtime.dtype).removeprefix("torch."),
+                "device": str(self.workspace.runtime.device),
+                "dtype": str(self.workspace.runtime.dtype).removeprefix("torch."),
                 "full_weights": True,
                 "sample_batches": True,
                 "loss_reduction": "sum",
@@ -160,30 +184,70 @@ class Api:
         )
 
     async def _client_config(self, fields: Fields, raw: bytes) -> Response:
-        return answer({})
+        # Parts of one batch would arrive in any order and be summed in that order: serially the result is the same each time.
+        return answer({"parallel_fwdbwd_chunks": False, "proto_compress_fwdbwd": False})
+
+    async def _dynamic_config(self, fields: Fields, raw: bytes) -> Response:
+        return answer({"refresh_interval_sec": 3600, "sample_cancel_enabled": True})
+
+    async def _telemetry(self, fields: Fields, raw: bytes) -> Response:
+        """Nothing of it is kept."""
+        return answer({"status": "accepted"})
 
     async def _create_session(self, fields: Fields, raw: bytes) -> Response:
-        session = f"session-{secrets.token_hex(8)}"
-        self._sessions.add(session)
-        return answer({"type": "create_session", "session_id": session})
+        if fields.get("tags") is not None and not all(isinstance(tag, str) for tag in fields.list("tags")):
+            raise fields.fail("tags", "must be an array of strings")
+        metadata = fields.get("user_metadata")
+        if metadata is not None and not isinstance(metadata, dict):
+            raise fields.fail("user_metadata", "must be an object")
+        session = Session(f"session-{secrets.token_hex(8)}", metadata, fields.optional_text("display_name"), time.monotonic())
+        self.sessions[session.id] = session
+        if self._session_seconds is not None and not self._sweeping:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(min(SWEEP_SECONDS, self._session_seconds), self._sweep, self._session_seconds)
+        return answer({"type": "create_session", "session_id": session.id})
+
+    def _sweep(self, seconds: float) -> None:
+        """Ends the sessions whose client has vanished."""
+        now = time.monotonic()
+        for session in list(self.sessions.values()):
+            if not session.closed and now - session.seen > seconds:
+                log.info("session %s: no request for %.0f s; its models are unloaded", session.id, seconds)
+                self.end_session(session)
+        asyncio.get_running_loop().call_later(min(SWEEP_SECONDS, seconds), self._sweep, seconds)
+
+    def end_session(self, session: Session) -> None:
+        """Drops the session's waiting requests, models and samplers. Checkpoints stay."""
+        session.closed = True
+        for model_id in session.models:
+            if self.models.pop(model_id, None) is not None:
+                self._unloaded.add(model_id)
+                self._engine.submit(Job(lambda model_id=model_id: self.workspace.unload(model_id), lambda _: None))
+        for sampler in session.samplers:
+            self.sampling.pop(sampler, None)
 
     async def _heartbeat(self, fields: Fields, raw: bytes) -> Response:
-        self._session(fields)
+        self.session(fields)
         return answer({"type": "session_heartbeat"})
 
     async def _create_sampling_session(self, fields: Fields, raw: bytes) -> Response:
-        session = self._session(fields)
-        key = self._source(fields)
-        sequence = (session, fields.integer("sampling_session_seq_id", low=0))
+        session = self.session(fields)
+        sampling = self._source(fields, session)
+        sequence = (session.id, fields.integer("sampling_session_seq_id", low=0))
         known = self._sampling_by_seq.get(sequence)
         if known is not None:
-            if known[1] != key:
+            if known[1] != sampling.key:
                 raise fields.fail("sampling_session_seq_id", f"{sequence[1]} was already used for another model", status=409)
             return answer({"type": "create_sampling_session", "sampling_session_id": known[0]})
-        sampling = f"{session}:sample:{sequence[1]}"
-        self._sampling[sampling] = key
-        self._sampling_by_seq[sequence] = (sampling, key)
-        return answer({"type": "create_sampling_session", "sampling_session_id": sampling})
+        identifier = f"{session.id}:sample:{sequence[1]}"
+        self._add_sampling(identifier, sampling)
+        self._sampling_by_seq[sequence] = (identifier, sampling.key)
+        return answer({"type": "create_sampling_session", "sampling_session_id": identifier})
+
+    def _add_sampling(self, identifier: str, sampling: Sampling) -> None:
+        self.sampling[identifier] = sampling
+        if sampling.session is not None:
+            sampling.session.samplers.append(identifier)
 
     async def _get_info(self, fields: Fields, raw: bytes) -> Response:
         model_id, info = self._model(fields)
@@ -193,47 +257,17 @@ class Api:
             {"type": "get_info", "model_id": model_id, "model_name": info.base_model, "model_data": data, "is_lora": rank > 0, "lora_rank": rank or None}
         )
 
-    async def _weights_info(self, fields: Fields, raw: bytes) -> Response:
-        path = parse_path(fields.text("tinker_path"), "tinker_path")
-        self._store.require(path, "tinker_path")
-        meta = self._store.meta(path)
-        return answer({"base_model": meta.get("base_model"), "is_lora": meta.get("rank") != 0, "lora_rank": meta.get("rank") or None})
-
-    async def _list_checkpoints(self, request: Request) -> Response:
-        run = check_segment(request.path_params["run"], "run")
-        return answer({"checkpoints": self._store.list(run)})
-
-    def _checkpoint(self, request: Request) -> CheckpointPath:
-        params = request.path_params
-        if params["kind"] not in ("weights", "sampler_weights"):
-            raise RequestError(f"checkpoint id: {params['kind']!r} is neither weights nor sampler_weights", field="checkpoint_id", status=404)
-        path = CheckpointPath(check_segment(params["run"], "run"), params["kind"], check_segment(params["name"], "checkpoint_id"))
-        self._store.require(path, "checkpoint_id")
-        return path
-
-    async def _delete_checkpoint(self, request: Request) -> Response:
-        self._store.delete(self._checkpoint(request))
-        return Response(status_code=204)
-
-    async def _archive(self, request: Request) -> Response:
-        self._checkpoint(request)
-        expires = datetime.now(UTC) + timedelta(hours=1)
-        return answer({"url": f"{request.url.replace(query='')}.tar", "expires": expires.isoformat(timespec="seconds")})
-
-    async def _archive_tar(self, request: Request) -> Response:
-        directory = self._store.directory(self._checkpoint(request))
-        return StreamingResponse(iterate_in_threadpool(tar_stream(directory)), media_type="application/x-tar")
-
     # Calls answered by a future
 
     async def _create_model(self, fields: Fields, raw: bytes) -> Response:
-        session = self._session(fields)
+        session = self.session(fields)
         sequence = fields.integer("model_seq_id", low=0)
-        repeated = self._futures.repeated(f"{session}/models", sequence, "create_model", raw)
+        repeated = self._futures.repeated(f"{session.id}/models", sequence, "create_model", raw)
         if repeated is not None:
             return self._accepted(repeated)
         base_model = fields.text("base_model")
         locate(base_model)
+        self._check_optimizer(fields)
         given = fields.child("lora_config")
         lora = LoraSpec(
             rank=given.integer("rank", low=0, high=1024),
@@ -243,25 +277,44 @@ class Api:
             mlp=given.flag("train_mlp", True),
             unembed=given.flag("train_unembed", False),
         )
-        model_id = f"run-{secrets.token_hex(8)}"
-        future = self._futures.create(model_id)
-        self._futures.remember(future, f"{session}/models", sequence, "create_model", raw)
-        self._models[model_id] = _ModelInfo(base_model, lora)
-        self._run(future, lambda: self._workspace.create_model(model_id, base_model, lora))
+        if lora.rank and not (lora.attention or lora.mlp or lora.unembed):
+            raise given.fail("train_attn", "nothing is left to train; set train_attn, train_mlp or train_unembed")
+        future = self._new_model(session, sequence, "create_model", raw, base_model, lora, fields.texts("user_metadata"))
+        model_id = str(future.model_id)
+        self._run(future, lambda: self.workspace.create_model(model_id, base_model, lora), session=session)
         return self._accepted(future)
 
-    async def _forward_backward(self, fields: Fields, raw: bytes) -> Response:
-        return self._pass(fields, raw, "forward_backward", backward=True)
+    @staticmethod
+    def _check_optimizer(fields: Fields) -> None:
+        if fields.get("optimizer_config") is not None and fields.child("optimizer_config").get("type") not in (None, "adamw"):
+            raise fields.fail("optimizer_config.type", "only adamw is supported")
+
+    def _new_model(self, session: Session, sequence: int, call: str, raw: bytes, base_model: str, lora: LoraSpec, metadata: dict[str, str] | None) -> Future:
+        """Registers a model under the id that clients derive themselves: SESSION:train:SEQUENCE."""
+        model_id = f"{session.id}:train:{sequence}"
+        future = self._futures.create(model_id)
+        self._futures.remember(future, f"{session.id}/models", sequence, call, raw)
+        self.models[model_id] = Model(base_model, lora, self.limits(base_model), session, metadata)
+        session.models.append(model_id)
+        return future
+
+    async def _forward_backward(self, request: Request) -> Response:
+        raw = await read_body(request)
+        if content_type(request) == proto.CONTENT_TYPE:
+            content = proto.read_forward_backward(raw)
+            forward_only = content["forward_only"] is True
+            return self._pass(Fields(content), raw, "forward_backward", backward=not forward_only)
+        return self._pass(parse_body(raw), raw, "forward_backward", backward=True)
 
     async def _forward(self, fields: Fields, raw: bytes) -> Response:
         return self._pass(fields, raw, "forward", backward=False)
 
     def _pass(self, fields: Fields, raw: bytes, call: str, *, backward: bool) -> Response:
-        model_id, _ = self._model(fields)
+        model_id, info = self._model(fields)
 
         def prepare() -> Callable[[], Answer]:
-            data, loss, options = forward_backward_input(fields)
-            return lambda: self._workspace.forward_backward(model_id, data, loss, options, backward=backward)
+            data, loss, options = forward_backward_input(fields, info.limits)
+            return lambda: self.workspace.forward_backward(model_id, data, loss, options, backward=backward)
 
         return self._model_call(fields, raw, call, model_id, prepare)
 
@@ -270,7 +323,7 @@ class Api:
 
         def prepare() -> Callable[[], Answer]:
             adam = adam_params(fields)
-            return lambda: self._workspace.optim_step(model_id, adam)
+            return lambda: self.workspace.optim_step(model_id, adam)
 
         return self._model_call(fields, raw, "optim_step", model_id, prepare)
 
@@ -279,46 +332,90 @@ class Api:
 
         def prepare() -> Callable[[], Answer]:
             path = CheckpointPath(model_id, "weights", check_segment(fields.text("path"), "path"))
-            return lambda: self._workspace.save_weights(model_id, path)
+            extra, overwrite = _kept(fields), fields.flag("overwrite", False)
+            return lambda: self.workspace.save_weights(model_id, path, extra, overwrite=overwrite)
 
         return self._model_call(fields, raw, "save_weights", model_id, prepare)
 
-    async def _save_for_sampler(self, fields: Fields, raw: bytes) -> Response:
+    async def _save_external(self, fields: Fields, raw: bytes) -> Response:
         model_id, _ = self._model(fields)
+
+        def prepare() -> Callable[[], Answer]:
+            path = CheckpointPath(model_id, "external_weights", check_segment(fields.text("path"), "path"))
+            if fields.get("age_encryption_recipients"):
+                raise fields.fail("age_encryption_recipients", "is not supported by this worker")
+            extra = _kept(fields)
+            return lambda: self.workspace.save_external(model_id, path, extra)
+
+        return self._model_call(fields, raw, "save_weights_external", model_id, prepare)
+
+    async def _save_for_sampler(self, fields: Fields, raw: bytes) -> Response:
+        model_id, info = self._model(fields)
         name = fields.optional_text("path")
         key = ""
         if name is None:
             key = f"{model_id}:sample:{fields.integer('sampling_session_seq_id', low=0)}-{secrets.token_hex(4)}"
 
         def prepare() -> Callable[[], Answer]:
+            if fields.get("kind") not in (None, "snapshot"):
+                raise fields.fail("kind", f"{fields.get('kind')!r} is not supported; only snapshot is")
             if name is None:
-                return lambda: self._workspace.save_ephemeral(model_id, key)
+                return lambda: self.workspace.save_ephemeral(model_id, key)
             path = CheckpointPath(model_id, "sampler_weights", check_segment(name, "path"))
-            return lambda: self._workspace.save_for_sampler(model_id, path)
+            extra = _kept(fields)
+            return lambda: self.workspace.save_for_sampler(model_id, path, extra)
 
         def finished(result: Answer) -> None:
             if result.get("sampling_session_id") == key:
-                self._sampling[key] = key
+                self._add_sampling(key, Sampling(key, info.base_model, None, info.session))
 
         return self._model_call(fields, raw, "save_weights_for_sampler", model_id, prepare, finished)
 
     async def _load_weights(self, fields: Fields, raw: bytes) -> Response:
+        if fields.get("model_id") is None and fields.get("session_id") is not None:
+            return self._create_from(fields, raw)
         model_id, _ = self._model(fields)
 
         def prepare() -> Callable[[], Answer]:
-            path = parse_path(fields.text("path"), "path")
-            self._store.require(path, "path")
+            path = self._loadable(fields)
             optimizer = fields.flag("optimizer", True)
-            return lambda: self._workspace.load_weights(model_id, path, optimizer=optimizer)
+            return lambda: self.workspace.load_weights(model_id, path, optimizer=optimizer)
 
         return self._model_call(fields, raw, "load_weights", model_id, prepare)
+
+    def _loadable(self, fields: Fields) -> CheckpointPath:
+        path = parse_path(fields.text("path"), fields.path("path"))
+        if path.kind == "external_weights":
+            raise fields.fail("path", f"{path} is an export; load a checkpoint of save_weights")
+        self.store.require(path, fields.path("path"))
+        return path
+
+    def _create_from(self, fields: Fields, raw: bytes) -> Response:
+        """A load that makes the model: its kind comes from the checkpoint."""
+        session = self.session(fields)
+        sequence = fields.integer("model_seq_id", low=0)
+        repeated = self._futures.repeated(f"{session.id}/models", sequence, "load_weights", raw)
+        if repeated is not None:
+            return self._accepted(repeated)
+        path = self._loadable(fields)
+        optimizer = fields.flag("optimizer", True)
+        if optimizer and path.kind != "weights":
+            raise fields.fail("optimizer", f"{path} holds no optimizer state; load it with optimizer false")
+        self._check_optimizer(fields)
+        base_model, lora = self.workspace.origin(path)
+        if fields.optional_text("base_model") not in (None, base_model):
+            raise fields.fail("base_model", f"the checkpoint belongs to {base_model!r}")
+        future = self._new_model(session, sequence, "load_weights", raw, base_model, lora, fields.texts("user_metadata"))
+        model_id = str(future.model_id)
+        self._run(future, lambda: self.workspace.create_from(model_id, path, optimizer=optimizer), session=session)
+        return self._accepted(future)
 
     async def _unload(self, fields: Fields, raw: bytes) -> Response:
         model_id, _ = self._model(fields)
         future = self._futures.create(model_id)
-        del self._models[model_id]
+        del self.models[model_id]
         self._unloaded.add(model_id)
-        self._run(future, lambda: self._workspace.unload(model_id))
+        self._run(future, lambda: self.workspace.unload(model_id))
         return self._accepted(future)
 
     def _model_call(
@@ -337,38 +434,49 @@ class Api:
         run = prepare()
         future = self._futures.create(model_id)
         self._futures.remember(future, model_id, sequence, call, raw)
-        self._run(future, run, finished)
+        self._run(future, run, finished, session=self.models[model_id].session)
         return self._accepted(future)
 
     async def _asample(self, fields: Fields, raw: bytes) -> Response:
-        sampling = fields.optional_text("sampling_session_id")
-        if sampling is not None:
-            key = self._sampling.get(sampling)
-            if key is None:
-                raise fields.fail("sampling_session_id", f"there is no sampling session {sampling!r}", status=404)
+        identifier = fields.optional_text("sampling_session_id")
+        scope = None
+        if identifier is not None:
+            sampling = self.sampling.get(identifier)
+            if sampling is None:
+                raise fields.fail("sampling_session_id", f"there is no sampling session {identifier!r}", status=404)
+            if sampling.session is not None:
+                sampling.session.seen = time.monotonic()
             sequence = fields.integer("seq_id", low=0)
-            scope = f"sampling/{sampling}"
+            scope = f"sampling/{identifier}"
+        else:
+            sampling = self._source(fields, None)
+            sequence = fields.integer("seq_id", low=0, default=0)
+        cut = stop_strings(fields)
+        ends: frozenset[int] = frozenset()
+        if cut is not None:
+            tokenizer, ends = await self.tokenizer(sampling.base_model)
+        if scope is not None:
             repeated = self._futures.repeated(scope, sequence, "asample", raw)
             if repeated is not None:
                 return self._accepted(repeated)
-        else:
-            key = self._source(fields)
-            sequence = fields.integer("seq_id", low=0, default=0)
-            scope = None
-        spec = sample_spec(fields, secrets.randbits(63))
+        spec = sample_spec(fields, secrets.randbits(63), self.limits(sampling.base_model), ends)
         group = None
         if fields.get("batch") is not None:
             given = fields.child("batch")
-            group = (sampling or key, given.text("id"))
+            group = (identifier or sampling.key, given.text("id"))
             self._check_batch(given, group, given.integer("size", low=1, high=100_000), sequence)
         future = self._futures.create()
+        future.samples = spec.count
         if scope is not None:
             self._futures.remember(future, scope, sequence, "asample", raw)
         deliver = self._deliverer(future)
+        if cut:
+            deliver = _cutting(deliver, tokenizer, cut)
         if group is None:
-            self._engine.submit(SampleJob(key, lambda: self._workspace.sampler(key), [spec], [deliver], joinable=True))
+            wanted = self._wanted(future, sampling.session)
+            self._engine.submit(SampleJob(sampling.key, lambda: self.workspace.sampler(sampling.key), [spec], [deliver], joinable=True, wanted=wanted))
         else:
-            self._join_batch(group, key, sequence, spec, deliver)
+            self._join_batch(group, sampling, sequence, spec, deliver)
         return self._accepted(future)
 
     def _check_batch(self, given: Fields, group: tuple[str, str], size: int, sequence: int) -> None:
@@ -381,7 +489,7 @@ class Api:
         if sequence in batch.members:
             raise RequestError(f"seq_id: {sequence} occurs twice in batch {group[1]!r}", field="seq_id", status=409)
 
-    def _join_batch(self, group: tuple[str, str], key: str, sequence: int, spec: SampleSpec, deliver: Callable[[Answer], None]) -> None:
+    def _join_batch(self, group: tuple[str, str], sampling: Sampling, sequence: int, spec: SampleSpec, deliver: Callable[[Answer], None]) -> None:
         batch = self._batches[group]
         batch.members[sequence] = (spec, deliver)
         if len(batch.members) < batch.size:
@@ -391,7 +499,9 @@ class Api:
             batch.timer.cancel()
         ordered = [batch.members[i] for i in sorted(batch.members)]
         specs, deliveries = [spec for spec, _ in ordered], [deliver for _, deliver in ordered]
-        self._engine.submit(SampleJob(key, lambda: self._workspace.sampler(key), specs, deliveries, joinable=False))
+        session = sampling.session
+        wanted = lambda: session is None or not session.closed
+        self._engine.submit(SampleJob(sampling.key, lambda: self.workspace.sampler(sampling.key), specs, deliveries, joinable=False, wanted=wanted))
 
     def _expire_batch(self, group: tuple[str, str]) -> None:
         batch = self._batches.pop(group, None)
@@ -401,87 +511,118 @@ class Api:
         for _, deliver in batch.members.values():
             deliver({"error": message, "category": "user"})
 
-    async def _retrieve(self, fields: Fields, raw: bytes) -> Response:
-        future = self._futures.get(fields.text("request_id"))
+    async def _retrieve(self, request: Request) -> Response:
+        future = self._futures.get(parse_body(await read_body(request)).text("request_id"))
+        model = self.models.get(future.model_id or "")
+        if model is not None:
+            model.session.seen = time.monotonic()
         try:
             await asyncio.wait_for(future.done.wait(), POLL_SECONDS)
         except TimeoutError:
             return answer({"type": "try_again", "request_id": future.request_id, "queue_state": "active"})
+        if proto.CONTENT_TYPE in request.headers.get("accept", ""):
+            packed = proto.write_result(future.result or {})
+            if packed is not None:
+                return Response(packed, media_type=proto.CONTENT_TYPE)
         return answer(future.result)
 
-    # OpenAI
+    async def _cancel(self, fields: Fields, raw: bytes) -> Response:
+        """A request that is not being computed yet never will be."""
+        self._futures.get(fields.text("request_id")).cancelled = True
+        return Response(status_code=204)
 
-    async def _openai_models(self, request: Request) -> Response:
-        names = list(self._workspace.bases.contexts())
-        for run in sorted(p.name for p in self._store.root.glob("*") if p.is_dir() and not p.name.startswith(".")):
-            names.extend(str(c["tinker_path"]) for c in self._store.list(run) if c["checkpoint_type"] == "sampler")
-        return answer({"object": "list", "data": [{"id": n, "object": "model", "created": 0, "owned_by": "specdojo"} for n in names]})
+    # Helpers
 
-    async def _openai_chat(self, request: Request) -> Response:
-        fields = parse_body(await _read(request))
-        model = fields.text("model")
-        if model.startswith("tinker://"):
-            path = parse_path(model, "model")
-            directory: Path = self._store.require(path, "model")
-            key = f"path:{path}"
-        else:
-            locate(model, "model")
-            key = f"base:{model}"
-            directory = await self._directory(model)
-        chat = await asyncio.to_thread(chat_request, fields, directory, self._tokenizers, secrets.randbits(63))
-        future = self._futures.create()
-        self._engine.submit(SampleJob(key, lambda: self._workspace.sampler(key), [chat.spec], [self._deliverer(future)], joinable=True))
-        await future.done.wait()
-        result = future.result or {}
-        if "error" in result:
-            raise RequestError(str(result["error"]), status=400 if result.get("category") == "user" else 500)
-        sequences: list[dict[str, object]] = result["sequences"]  # type: ignore[assignment]
-        return answer(chat_response(chat, sequences, model, f"chatcmpl-{future.request_id}", int(time.time())))
-
-    async def _directory(self, model: str) -> Path:
+    async def directory(self, model: str) -> Path:
         """Where a base model lies; found on the engine thread, since it may have to be downloaded."""
         future = self._futures.create()
-        self._run(future, lambda: {"directory": str(self._workspace.bases.directory(model))})
+        self._run(future, lambda: {"directory": str(self.workspace.bases.directory(model))})
         await future.done.wait()
         result = future.result or {}
         if "error" in result:
             raise RequestError(str(result["error"]), field="model", status=404)
         return Path(str(result["directory"]))
 
-    # Helpers
+    async def tokenizer(self, base_model: str) -> tuple[PreTrainedTokenizerBase, frozenset[int]]:
+        """A base model's tokenizer and the ids that end a text."""
+        local = locate(base_model)
+        directory = local if local is not None else await self.directory(base_model)
+        return await asyncio.to_thread(self.tokenizers.get, directory)
 
-    def _session(self, fields: Fields) -> str:
-        session = fields.text("session_id")
-        if session not in self._sessions:
-            raise fields.fail("session_id", f"there is no session {session!r}", status=404)
+    async def sample(self, sampling: Sampling, specs: list[SampleSpec]) -> list[Answer]:
+        """Samples for a caller that waits. Raises RequestError for a failure."""
+        futures = [self._futures.create() for _ in specs]
+        for future, spec in zip(futures, specs, strict=True):
+            self._engine.submit(SampleJob(sampling.key, lambda: self.workspace.sampler(sampling.key), [spec], [self._deliverer(future)], joinable=True))
+        for future in futures:
+            await future.done.wait()
+        results = [future.result or {} for future in futures]
+        for result in results:
+            if "error" in result:
+                raise RequestError(str(result["error"]), status=400 if result.get("category") == "user" else 500)
+        return results
+
+    def session(self, fields: Fields) -> Session:
+        return self.session_of(fields.text("session_id"), fields.path("session_id"))
+
+    def session_of(self, identifier: str, field: str) -> Session:
+        session = self.sessions.get(identifier)
+        if session is None:
+            raise RequestError(f"{field}: there is no session {identifier!r}", field=field, status=404)
+        if session.closed:
+            raise RequestError(f"{field}: the session {identifier!r} has ended", field=field, status=410)
+        session.seen = time.monotonic()
         return session
 
-    def _model(self, fields: Fields) -> tuple[str, _ModelInfo]:
+    def _model(self, fields: Fields) -> tuple[str, Model]:
         model_id = fields.text("model_id")
-        info = self._models.get(model_id)
+        info = self.models.get(model_id)
         if info is None:
             raise fields.fail(
                 "model_id", f"the model {model_id!r} was unloaded" if model_id in self._unloaded else f"there is no model {model_id!r}", status=404
             )
+        info.session.seen = time.monotonic()
+        info.used = datetime.now(UTC)
         return model_id, info
 
-    def _source(self, fields: Fields) -> str:
-        """The sampler key of `model_path` or `base_model`."""
-        text = fields.optional_text("model_path")
-        if text is not None:
-            path = parse_path(text, fields.path("model_path"))
-            if path.kind != "sampler_weights":
-                raise fields.fail("model_path", f"{text!r} is a training checkpoint; sample from one of save_weights_for_sampler")
-            self._store.require(path, fields.path("model_path"))
-            return f"path:{path}"
-        base_model = fields.optional_text("base_model")
-        if base_model is None:
-            raise fields.fail("base_model", "give base_model or model_path")
-        locate(base_model)
-        return f"base:{base_model}"
+    def limits(self, base_model: str) -> Limits | None:
+        known = self._limits.get(base_model)
+        if known is None:
+            known = self.workspace.bases.limits(base_model)
+            if known is not None:
+                self._limits[base_model] = known
+        return known
 
-    def _run(self, future: Future, run: Callable[[], Answer], finished: Callable[[Answer], None] | None = None) -> None:
-        self._engine.submit(Job(run, self._deliverer(future, finished)))
+    def _source(self, fields: Fields, session: Session | None) -> Sampling:
+        """What `model_path` or `base_model` names."""
+        text = fields.optional_text("model_path")
+        base_model = fields.optional_text("base_model")
+        if text is None:
+            if base_model is None:
+                raise fields.fail("base_model", "give base_model or model_path")
+            return self.source(base_model, "base_model", session)
+        return self.source(text, "model_path", session)
+
+    def source(self, name: str, field: str, session: Session | None = None) -> Sampling:
+        """The weights behind the name of a base model or the path of a sampler checkpoint."""
+        if not name.startswith("tinker://"):
+            if field == "model_path":
+                parse_path(name, field)
+            locate(name, field)
+            return Sampling(f"base:{name}", name, None, session)
+        path = parse_path(name, field)
+        if path.kind != "sampler_weights":
+            raise RequestError(f"{field}: {name!r} is not a checkpoint to sample from; use one of save_weights_for_sampler", field=field)
+        self.store.require(path, field)
+        base_model, _ = self.workspace.origin(path)
+        return Sampling(f"path:{path}", base_model, str(path), session)
+
+    @staticmethod
+    def _wanted(future: Future, session: Session | None) -> Callable[[], bool]:
+        return lambda: not future.cancelled and (session is None or not session.closed)
+
+    def _run(self, future: Future, run: Callable[[], Answer], finished: Callable[[Answer], None] | None = None, *, session: Session | None = None) -> None:
+        self._engine.submit(Job(run, self._deliverer(future, finished), self._wanted(future, session)))
 
     def _deliverer(self, future: Future, finished: Callable[[Answer], None] | None = None) -> Callable[[Answer], None]:
         loop = asyncio.get_running_loop()
@@ -505,39 +646,38 @@ class Api:
         content: dict[str, object] = {"request_id": future.request_id}
         if future.model_id is not None:
             content["model_id"] = future.model_id
+        if future.samples:
+            content["sample_sequence_ids"] = [f"{future.request_id}:{i}" for i in range(future.samples)]
         return answer(content)
 
 
-async def _read(request: Request) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise RequestError(f"body: is larger than {MAX_BODY} bytes; send fewer datums per call", field="body", status=413)
-        parts.append(part)
-    return b"".join(parts)
+def _kept(fields: Fields) -> dict[str, object]:
+    """What a save says about the checkpoint, for its description."""
+    extra: dict[str, object] = {}
+    metadata = fields.texts("user_metadata")
+    if metadata is not None:
+        extra["user_metadata"] = metadata
+    if fields.get("ttl_seconds") is not None:
+        seconds = fields.integer("ttl_seconds", low=1, high=MAX_KEPT_SECONDS)
+        extra["expires"] = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    return extra
 
 
-def _guarded(call: Callable[[Request], Awaitable[Response]], *, openai: bool = False) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        try:
-            return await call(request)
-        except RequestError as error:
-            message, status, where = error.message, error.status, error.field
-        except ComputeError as error:
-            message, status, where = error.message, 400 if error.category == "user" else 500, None
-        except ClientDisconnect:
-            return Response(status_code=499)
-        if openai:
-            return answer(
-                {"error": {"message": message, "type": "invalid_request_error" if status < 500 else "server_error", "param": where, "code": None}}, status
-            )
-        return answer({"detail": message, "field": where}, status)
+def _cutting(deliver: Callable[[Answer], None], tokenizer: PreTrainedTokenizerBase, strings: tuple[str, ...]) -> Callable[[Answer], None]:
+    """Ends each completion with the token that completes one of `strings`."""
 
-    return handle
+    def cut(result: Answer) -> None:
+        sequences = result.get("sequences")
+        if not isinstance(sequences, list):
+            deliver(result)
+            return
+        deliver({**result, "sequences": [cut_at(sequence, tokenizer, strings) for sequence in sequences]})
+
+    return cut
 
 
 def application(api: Api, token: str) -> ASGIApp:
     """The ASGI application."""
-    return TokenGuard(Starlette(routes=api.routes()), token)
+    guard = TokenGuard(token)
+    routes = [*api.routes(), *Rest(api, guard).routes(), *OpenAi(api).routes()]
+    return guard.around(Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found}))

@@ -19,11 +19,14 @@ from .models import Network
 from .packing import Pack, pack, padded, split_by_budget
 
 LOSSES = ("cross_entropy", "importance_sampling", "ppo", "cispo")
+OWN_OPTIONS = {"kl_beta", "trained_only"}
+"""Additions to the protocol: a KL term to the base model; logprobs of the trained tokens alone (see Policy)."""
+
 LOSS_OPTIONS = {
-    "cross_entropy": {"kl_beta"},
-    "importance_sampling": {"kl_beta"},
-    "ppo": {"kl_beta", "clip_low_threshold", "clip_high_threshold"},
-    "cispo": {"kl_beta", "clip_low_threshold", "clip_high_threshold"},
+    "cross_entropy": OWN_OPTIONS,
+    "importance_sampling": OWN_OPTIONS,
+    "ppo": OWN_OPTIONS | {"clip_low_threshold", "clip_high_threshold"},
+    "cispo": OWN_OPTIONS | {"clip_low_threshold", "clip_high_threshold"},
 }
 
 LOGIT_CHUNK = 2**24
@@ -218,7 +221,10 @@ class Policy:
         self.budget = budget
 
     def forward_backward(self, data: Sequence[Datum], loss: str, options: dict[str, float], *, backward: bool) -> tuple[list[np.ndarray], dict[str, float]]:
-        """Logprobs per datum (0 where not needed) and metrics; with `backward` the gradients of the summed loss are added."""
+        """Logprobs per datum and metrics; with `backward` the gradients of the summed loss are added.
+
+        With the option `trained_only` the logprobs of tokens that do not count in the loss are not computed and are 0.
+        """
         outputs = [np.zeros(len(datum.tokens), dtype=np.float32) for datum in data]
         sums = _Sums()
         try:
@@ -246,7 +252,8 @@ class Policy:
         device = self.network.runtime.device
         unpadded = pack([datum.tokens for datum in data])
         packed = padded(unpadded)
-        needed = [np.nonzero(datum.needed)[0] for datum in data]
+        everywhere = not options.get("trained_only")
+        needed = [np.arange(len(datum.tokens)) if everywhere else np.nonzero(datum.needed)[0] for datum in data]
         if not any(len(n) for n in needed):
             return
         where = np.concatenate([row[n] for row, n in zip(packed.rows, needed, strict=True)])
@@ -256,6 +263,9 @@ class Policy:
         sampled = _gather(data, needed, "logprobs", device, torch.float32) if loss != "cross_entropy" else None
         advantages = _gather(data, needed, "advantages", device, torch.float32) if loss != "cross_entropy" else None
         weights = _gather(data, needed, "weights", device, torch.float32) if loss == "cross_entropy" and data[0].weights is not None else None
+        counted = None
+        if everywhere:
+            counted = torch.from_numpy(np.concatenate([datum.needed for datum in data])).to(device, torch.float32)
         beta = options.get("kl_beta", 0.0)
         clip_low, clip_high = options.get("clip_low_threshold", 0.8), options.get("clip_high_threshold", 1.2)
 
@@ -286,7 +296,8 @@ class Policy:
                 )
                 value = terms.sum()
                 if reference is not None:
-                    divergence = kl_to_reference(logprobs, reference[at]).sum()
+                    distance = kl_to_reference(logprobs, reference[at])
+                    divergence = (distance if counted is None else distance * counted[at]).sum()
                     value = value + beta * divergence
                     statistics[0] += divergence.detach()
                 if backward:
@@ -295,13 +306,14 @@ class Policy:
                 total += value.detach()
                 if sampled is not None:
                     ratio = torch.exp(logprobs.detach() - sampled[at])
-                    statistics[1] += ratio.sum()
-                    statistics[2] += ((ratio < clip_low) | (ratio > clip_high)).sum()
+                    outside = (ratio < clip_low) | (ratio > clip_high)
+                    statistics[1] += (ratio if counted is None else ratio * counted[at]).sum()
+                    statistics[2] += (outside if counted is None else outside * counted[at]).sum()
             if backward:
                 hidden.backward(leaf.grad)
                 self.weights.collect()
         sums.loss += float(total)
-        sums.tokens += len(where)
+        sums.tokens += sum(int(datum.needed.sum()) for datum in data)
         sums.packed += len(unpadded.tokens)
         kl, ratio_sum, clipped = statistics.tolist()
         sums.kl += kl

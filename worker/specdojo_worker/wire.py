@@ -8,8 +8,24 @@ import math
 import numpy as np
 
 from .errors import RequestError
+from .models import Limits
 from .sampling import SampleSpec
 from .training import LOSS_OPTIONS, LOSSES, AdamParams, Datum
+
+MAX_DATA = 65_536
+"""Data in one forward_backward call."""
+
+MAX_SAMPLES = 4096
+"""Completions of one asample call."""
+
+UNSUPPORTED = {
+    "topk_prompt_logprobs": 0,
+    "topk_sample_logprobs": 0,
+    "target_prompt_logprobs": None,
+    "prompt_alt_tokens_k": 0,
+    "record_stability_info": False,
+}
+"""Fields of asample that this worker does not serve, with the values that ask for nothing."""
 
 
 class Fields:
@@ -45,6 +61,15 @@ class Fields:
         value = self.get(name)
         if not isinstance(value, list):
             raise self.fail(name, "must be an array")
+        return value
+
+    def texts(self, name: str) -> dict[str, str] | None:
+        """An object of strings, such as user_metadata; None when absent."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise self.fail(name, "must be an object of strings")
         return value
 
     def text(self, name: str) -> str:
@@ -103,25 +128,32 @@ def parse_body(raw: bytes) -> Fields:
     return Fields(value)
 
 
-def model_input(fields: Fields, name: str) -> np.ndarray:
-    """The tokens of a ModelInput, int64 and not empty."""
+def model_input(fields: Fields, name: str, limits: Limits | None, room: int = 0) -> np.ndarray:
+    """The tokens of a ModelInput, int64 and not empty; `room` tokens of the context must be left."""
     given = fields.child(name)
     parts: list[np.ndarray] = []
     for i, chunk in enumerate(given.list("chunks")):
         part = Fields(chunk, given.path(f"chunks[{i}]"))
-        if part.get(
-            "type",
-        ) not in (None, "encoded_text"):
+        if part.get("type") not in (None, "encoded_text"):
             raise part.fail("type", f"{part.get('type')!r} is not supported; only encoded_text is")
         parts.append(integers(part, "tokens"))
     tokens = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
     if not len(tokens):
         raise given.fail("chunks", "must hold at least one token")
+    if limits is not None and len(tokens) + room > limits.context:
+        raise fields.fail(name, f"has {len(tokens)} tokens and the model's context is {limits.context}" + ("; nothing can be sampled" if room else ""))
+    if limits is not None and int(tokens.max()) >= limits.vocabulary:
+        raise given.fail("chunks", f"token id {int(tokens.max())} is outside the vocabulary of {limits.vocabulary}")
     return tokens
 
 
 def integers(fields: Fields, name: str) -> np.ndarray:
-    """A JSON array of integers from 0 to 2^31 - 1, as int64."""
+    """An array of integers from 0 to 2^31 - 1, as int64."""
+    given = fields.get(name)
+    if isinstance(given, np.ndarray):
+        if (given < 0).any():
+            raise fields.fail(name, "must be an array of token ids")
+        return given.astype(np.int64)
     values = fields.list(name)
     if not all(type(v) is int and 0 <= v < 2**31 for v in values):
         raise fields.fail(name, "must be an array of token ids")
@@ -133,15 +165,21 @@ def tensor(fields: Fields, name: str, length: int) -> np.ndarray | None:
     if fields.get(name) is None:
         return None
     given = fields.child(name)
-    data = given.list("data")
+    if given.get("sparse") or given.get("sparse_crow_indices") is not None:
+        raise given.fail("sparse_csr", "is not supported; send a dense tensor")
     dtype = given.get("dtype")
     if dtype not in (None, "int64", "float32"):
         raise given.fail("dtype", "must be float32 or int64")
+    data = given.get("data") if isinstance(given.get("data"), np.ndarray) else given.list("data")
     if len(data) != length:
         raise given.fail("data", f"has {len(data)} values, but model_input has {length} tokens")
     shape = given.get("shape")
     if shape is not None and shape != [length]:
         raise given.fail("shape", f"must be [{length}]")
+    if isinstance(data, np.ndarray):
+        if not np.isfinite(data).all():
+            raise given.fail("data", "must be finite numbers")
+        return data
     if not all(type(v) is int or type(v) is float for v in data):
         raise given.fail("data", "must be an array of numbers")
     try:
@@ -157,7 +195,7 @@ def tensor(fields: Fields, name: str, length: int) -> np.ndarray | None:
     return values
 
 
-def forward_backward_input(fields: Fields) -> tuple[list[Datum], str, dict[str, float]]:
+def forward_backward_input(fields: Fields, limits: Limits | None) -> tuple[list[Datum], str, dict[str, float]]:
     """Data, loss name and loss options of a forward_backward or forward call."""
     given = fields.child(
         "forward_backward_input" if fields.get("forward_backward_input") is not None or fields.get("forward_input") is None else "forward_input"
@@ -172,9 +210,12 @@ def forward_backward_input(fields: Fields) -> tuple[list[Datum], str, dict[str, 
             raise config.fail(name, f"is not an option of {loss}; known: {', '.join(sorted(LOSS_OPTIONS[loss]))}")
         options[name] = config.number(name, low=0.0)
     data: list[Datum] = []
-    for i, item in enumerate(given.list("data")):
+    items = given.list("data")
+    if len(items) > MAX_DATA:
+        raise given.fail("data", f"holds {len(items)} data; send at most {MAX_DATA} per call", status=413)
+    for i, item in enumerate(items):
         datum = Fields(item, given.path(f"data[{i}]"))
-        tokens = model_input(datum, "model_input")
+        tokens = model_input(datum, "model_input", limits)
         inputs = datum.child("loss_fn_inputs")
         known = {"target_tokens", "weights"} if loss == "cross_entropy" else {"target_tokens", "logprobs", "advantages"}
         for name in inputs.names():
@@ -184,6 +225,9 @@ def forward_backward_input(fields: Fields) -> tuple[list[Datum], str, dict[str, 
         if targets is None:
             raise inputs.fail("target_tokens", "is missing")
         targets = targets.astype(np.int64)
+        if targets.min() < 0 or (limits is not None and targets.max() >= limits.vocabulary):
+            known_size = "" if limits is None else f" of the vocabulary of {limits.vocabulary}"
+            raise inputs.fail("target_tokens", f"must be token ids{known_size}")
         if loss == "cross_entropy":
             weights = tensor(inputs, "weights", len(tokens))
             data.append(Datum(tokens, targets, weights=np.ones(len(tokens), dtype=np.float32) if weights is None else weights.astype(np.float32)))
@@ -198,6 +242,8 @@ def forward_backward_input(fields: Fields) -> tuple[list[Datum], str, dict[str, 
 
 
 def adam_params(fields: Fields) -> AdamParams:
+    if fields.get("optimizer_params") is not None:
+        raise fields.fail("optimizer_params", "only AdamW is supported; send adam_params")
     given = fields.child("adam_params")
     return AdamParams(
         learning_rate=given.number("learning_rate", low=0.0),
@@ -209,20 +255,41 @@ def adam_params(fields: Fields) -> AdamParams:
     )
 
 
-def sample_spec(fields: Fields, seed: int) -> SampleSpec:
-    """The sampling request of an asample call; `seed` is used when the caller gives none."""
-    prompt = model_input(fields, "prompt")
+def stop_strings(fields: Fields) -> tuple[str, ...] | None:
+    """The `stop` of sampling_params where it is a string or several; () when it is absent, None when it is token ids."""
     params = fields.optional_child("sampling_params")
-    stop: frozenset[int] = frozenset()
-    if params.get("stop") is not None:
-        stop = frozenset(integers(params, "stop").tolist())
+    given = params.get("stop")
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        given = [given]
+    if isinstance(given, list) and given and all(isinstance(s, str) for s in given):
+        if not all(given):
+            raise params.fail("stop", "must not hold an empty string")
+        return tuple(given)
+    return None
+
+
+def sample_spec(fields: Fields, seed: int, limits: Limits | None, ends: frozenset[int]) -> SampleSpec:
+    """The sampling request of an asample call; `seed` and the stop tokens `ends` are used when the caller gives none."""
+    for name, nothing in UNSUPPORTED.items():
+        if fields.get(name) not in (None, nothing):
+            raise fields.fail(name, "is not supported by this worker")
+    prompt = model_input(fields, "prompt", limits, room=1)
+    params = fields.optional_child("sampling_params")
+    stop = frozenset(integers(params, "stop").tolist()) if stop_strings(fields) is None else ends
+    last = None
+    if fields.get("prompt_logprobs_last_n") is not None:
+        if not fields.flag("prompt_logprobs", False):
+            raise fields.fail("prompt_logprobs_last_n", "needs prompt_logprobs")
+        last = fields.integer("prompt_logprobs_last_n", low=1, high=max(len(prompt) - 1, 1))
     top_k = params.integer("top_k", low=-1, default=-1)
     temperature = params.number("temperature", low=0.0, high=100.0, default=1.0)
     if 0 < temperature < 1e-3:
         raise params.fail("temperature", "must be 0 (greedy) or at least 0.001")
     return SampleSpec(
         prompt=prompt,
-        count=fields.integer("num_samples", low=1, high=4096, default=1),
+        count=fields.integer("num_samples", low=1, high=MAX_SAMPLES, default=1),
         max_tokens=params.integer("max_tokens", low=1, high=2**20, default=2**20),
         temperature=temperature,
         seed=params.integer("seed", low=0, high=2**63 - 1, default=seed),
@@ -230,4 +297,5 @@ def sample_spec(fields: Fields, seed: int) -> SampleSpec:
         top_p=params.number("top_p", low=0.0, high=1.0, default=1.0),
         top_k=max(top_k, 0),
         prompt_logprobs=fields.flag("prompt_logprobs", False),
+        prompt_logprobs_last=last,
     )

@@ -23,6 +23,7 @@ from .checkpoints import (
     parse_path,
     read_json,
     read_tensors,
+    tensor_names,
     write_json,
     write_tensors,
 )
@@ -87,6 +88,33 @@ class Workspace:
 
     # Policies
 
+    def create_from(self, model_id: str, path: CheckpointPath, *, optimizer: bool) -> dict[str, object]:
+        """A new model of the checkpoint's kind that goes on from it."""
+        base_model, lora = self.origin(path)
+        self.create_model(model_id, base_model, lora)
+        try:
+            loaded = self.load_weights(model_id, path, optimizer=optimizer)
+        except Exception:
+            self.unload(model_id)
+            raise
+        return {**loaded, "model_id": model_id}
+
+    def origin(self, path: CheckpointPath) -> tuple[str, LoraSpec]:
+        """Base model and adapter of a checkpoint."""
+        directory = self.store.require(path, "path")
+        meta = self.store.meta(path)
+        rank, base_model, alpha = meta.get("rank"), meta.get("base_model"), meta.get("alpha")
+        if not isinstance(rank, int) or not isinstance(base_model, str) or not isinstance(alpha, int | float):
+            raise ComputeError(f"checkpoint {path} has a damaged description")
+        if rank == 0:
+            return base_model, LoraSpec(0, alpha)
+        names = tensor_names(directory / ADAPTER_TENSORS)
+        adapted = [name.rpartition(".lora_A.")[0] for name in names if ".lora_A." in name]
+        head = any(name.endswith("lm_head") for name in adapted)
+        return base_model, LoraSpec(
+            rank, alpha, attention=any("attn" in n or "attention" in n for n in adapted), mlp=any("mlp" in n for n in adapted), unembed=head
+        )
+
     def create_model(self, model_id: str, base_model: str, lora: LoraSpec) -> dict[str, object]:
         if lora.rank == 0:
             network = load(self.bases.directory(base_model), self.runtime, torch.float32)
@@ -110,8 +138,6 @@ class Workspace:
         return {"type": "create_model", "model_id": model_id}
 
     def _lora_config(self, network: Network, lora: LoraSpec) -> LoraConfig:
-        if lora.unembed and network.hf.config.tie_word_embeddings:
-            raise ComputeError("lora_config.train_unembed: this model ties its output layer to its embeddings; send false")
         targets = lora_targets(network.hf, attention=lora.attention, mlp=lora.mlp, unembed=lora.unembed)
         if not targets:
             raise ComputeError("lora_config: no linear layer is left to train; set train_attn or train_mlp")
@@ -158,11 +184,11 @@ class Workspace:
 
     # Checkpoints
 
-    def save_weights(self, model_id: str, path: CheckpointPath) -> dict[str, object]:
+    def save_weights(self, model_id: str, path: CheckpointPath, extra: dict[str, object] | None = None, *, overwrite: bool = False) -> dict[str, object]:
         """Weights in fp32 and AdamW's state. Gradients that no optim_step has used are not part of it."""
         model = self._model(model_id)
         weights = model.policy.weights
-        with self.store.writing(path, self._meta(model, "float32")) as draft:
+        with self.store.writing(path, {**self._meta(model, "float32"), **(extra or {})}, overwrite=overwrite) as draft:
             if model.lora.rank:
                 self._write_adapter(model, draft)
             else:
@@ -173,22 +199,36 @@ class Workspace:
             write_json(draft / OPTIMIZER_META, {"algorithm": "adamw", "steps": weights.steps})
         return {"type": "save_weights", "path": str(path)}
 
-    def save_for_sampler(self, model_id: str, path: CheckpointPath) -> dict[str, object]:
+    def save_external(self, model_id: str, path: CheckpointPath, extra: dict[str, object] | None = None) -> dict[str, object]:
+        """A directory that transformers and vLLM load: all weights, with the adapter added, in the compute dtype."""
+        model = self._model(model_id)
+        network = model.policy.network
+        dtype = str(self.runtime.dtype).removeprefix("torch.")
+        with self.store.writing(path, {**self._meta(model, dtype), **(extra or {})}) as draft:
+            self._write_merged(model, draft, dtype)
+            _copy_companions(network.directory, draft)
+        return {"type": "save_weights_external", "path": str(path)}
+
+    def _write_merged(self, model: _Trained, directory: Path, dtype: str) -> None:
+        if model.lora.rank:
+            _write_full(self.bases.network(model.base_model).hf, self._merged_tensors(model.base_model, self._deltas(model)), directory, dtype)
+        else:
+            _write_full(model.policy.network.hf, dict(model.policy.network.hf.named_parameters()), directory, dtype)
+
+    def save_for_sampler(self, model_id: str, path: CheckpointPath, extra: dict[str, object] | None = None) -> dict[str, object]:
         """What samples, to last: full weights in the compute dtype, or the adapter in fp32 with `merged/` beside it."""
         model = self._model(model_id)
         network = model.policy.network
         dtype = str(self.runtime.dtype).removeprefix("torch.")
-        with self.store.writing(path, self._meta(model, dtype)) as draft:
+        with self.store.writing(path, {**self._meta(model, dtype), **(extra or {})}) as draft:
+            whole = draft
             if model.lora.rank:
                 self._write_adapter(model, draft)
                 _copy_companions(network.directory, draft)
-                merged = draft / MERGED
-                merged.mkdir()
-                _write_full(self.bases.network(model.base_model).hf, self._merged_tensors(model.base_model, self._deltas(model)), merged, dtype)
-                _copy_companions(network.directory, merged)
-            else:
-                _write_full(network.hf, dict(network.hf.named_parameters()), draft, dtype)
-                _copy_companions(network.directory, draft)
+                whole = draft / MERGED
+                whole.mkdir()
+            self._write_merged(model, whole, dtype)
+            _copy_companions(network.directory, whole)
         return {"type": "save_weights_for_sampler", "path": str(path)}
 
     def save_ephemeral(self, model_id: str, key: str) -> dict[str, object]:
@@ -283,20 +323,12 @@ class Workspace:
 
     def _load_sampler(self, path: CheckpointPath) -> _Sampler:
         directory = self.store.require(path, "model_path")
-        meta = self.store.meta(path)
-        rank, base_model, alpha = meta.get("rank"), meta.get("base_model"), meta.get("alpha")
-        if not isinstance(rank, int) or not isinstance(base_model, str) or not isinstance(alpha, int | float):
-            raise ComputeError(f"checkpoint {path} has a damaged description")
-        if rank == 0:
+        base_model, lora = self.origin(path)
+        if lora.rank == 0:
             return _Sampler(load(directory, self.runtime).freeze(), None, _nothing)
         tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in read_tensors(directory / ADAPTER_TENSORS).items()}
         if self.bases.network(base_model).size < SMALL:
-            return self._merged_sampler(base_model, lora_deltas(tensors, alpha / rank, self.runtime.device))
-        names = [name.rpartition(".lora_A.")[0] for name in tensors if ".lora_A." in name]
-        lora = LoraSpec(
-            rank, alpha,
-            attention=any("attn" in n for n in names), mlp=any("mlp" in n for n in names), unembed=any("lm_head" in n for n in names),
-        )  # fmt: skip
+            return self._merged_sampler(base_model, lora_deltas(tensors, lora.alpha / lora.rank, self.runtime.device))
         return self._adapter_sampler(base_model, lora, tensors)
 
     def _deltas(self, model: _Trained) -> dict[str, torch.Tensor]:
@@ -304,9 +336,16 @@ class Workspace:
         return lora_deltas(dict(zip(weights.names, weights.masters, strict=True)), model.lora.alpha / model.lora.rank, self.runtime.device)
 
     def _merged_tensors(self, base_model: str, deltas: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The base's parameters with the adapter added, in the compute dtype."""
+        """The base's parameters with the adapter added, in the compute dtype. An adapted output layer is no longer tied to the embeddings."""
         tensors: dict[str, torch.Tensor] = {}
-        for name, parameter in self.bases.network(base_model).hf.named_parameters():
+        hf = self.bases.network(base_model).hf
+        for name, parameter in hf.named_parameters(remove_duplicate=False):
+            if (
+                name.removesuffix(".weight").removesuffix(".base_layer").endswith("lm_head")
+                and "lm_head.weight" not in deltas
+                and hf.config.tie_word_embeddings
+            ):
+                continue
             if ".lora_" in name:
                 continue
             plain = name.replace(".base_layer.", ".")
@@ -320,6 +359,8 @@ class Workspace:
     def _merged_sampler(self, base_model: str, deltas: dict[str, torch.Tensor]) -> _Sampler:
         network = self.bases.network(base_model).copy()
         tensors = self._merged_tensors(base_model, deltas)
+        if "lm_head.weight" in deltas:
+            network.hf.get_output_embeddings().weight = torch.nn.Parameter(tensors["lm_head.weight"], requires_grad=False)
         for name, parameter in network.hf.named_parameters():
             if name in deltas:
                 parameter.data = tensors[name]
@@ -355,6 +396,8 @@ def _write_full(hf: PreTrainedModel, tensors: dict[str, torch.Tensor], directory
     config = hf.config.to_diff_dict()
     config.update(dtype=dtype, architectures=[type(hf).__name__], model_type=hf.config.model_type)
     config.pop("_name_or_path", None)
+    if hf.config.tie_word_embeddings and "lm_head.weight" in tensors:
+        config["tie_word_embeddings"] = False
     write_json(directory / "config.json", config)
     write_tensors(directory / "model.safetensors", tensors)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-TOKEN = "a-token-for-tests-only"
+TOKEN = "tml-a-token-for-tests-only"
+"""The official SDK takes only keys that begin like this."""
 
 
 class HttpError(Exception):
@@ -49,7 +50,7 @@ class Worker:
             self.process.stdin.close()
         if self.process.poll() is None:
             self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         if self.process.stdout:
             self.process.stdout.close()
         return code

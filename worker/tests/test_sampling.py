@@ -88,7 +88,12 @@ def test_chunks_change_nothing_but_the_batch(directories: dict[str, Path], rng: 
     specs = [spec(p, seed=i, count=6) for i, p in enumerate(menu_prompts(rng))]
     whole = sample(network, None, specs)
     monkeypatch.setattr(sampling, "MAX_ROWS", 8)
-    assert len(sampling._chunks(network, specs)) > 3
+    assert len(sampling._chunks(specs, *sampling._room(network))) > 3
+    for a, b in zip(whole, sample(network, None, specs), strict=True):
+        assert [c.tokens for c in a.completions] == [c.tokens for c in b.completions]
+    # A request whose completions alone are too many is split; its draws stay.
+    monkeypatch.setattr(sampling, "MAX_ROWS", 1)
+    assert [part.first for part in sampling._parts(network, specs[0], *sampling._room(network))] == [0, 4]
     for a, b in zip(whole, sample(network, None, specs), strict=True):
         assert [c.tokens for c in a.completions] == [c.tokens for c in b.completions]
 

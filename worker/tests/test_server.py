@@ -161,10 +161,15 @@ def test_trains_saves_and_resumes_bit_exactly(worker: Worker, directories: dict[
 def unpack(worker: Worker, path: str) -> dict[str, bytes]:
     run, kind, name = path.removeprefix("tinker://").split("/")
     link = worker.get(f"training_runs/{run}/checkpoints/{kind}%2F{name}/archive")
-    with pytest.raises(HttpError) as caught:
-        worker.request("GET", link["url"], None, {})
-    assert caught.value.status == 401
-    with tarfile.open(fileobj=io.BytesIO(worker.request("GET", link["url"]))) as tar:
+    address, _, query = link["url"].partition("?")
+    signature = query[-64:]
+    for forged in (address, link["url"].replace(signature, signature[::-1]), link["url"].replace("until=", "until=9"), link["url"].replace("/end.", "/other.")):
+        if forged != link["url"]:
+            with pytest.raises(HttpError) as caught:
+                worker.request("GET", forged, None, {})
+            assert caught.value.status == 401
+    # The address is signed: it needs no token, so that any program can download it.
+    with tarfile.open(fileobj=io.BytesIO(worker.request("GET", link["url"], None, {}))) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
 
 
@@ -239,11 +244,12 @@ def test_a_batch_does_not_depend_on_arrival(worker: Worker, directories: dict[st
 
 def test_a_compute_failure_is_a_result(worker: Worker, directories: dict[str, Path]) -> None:
     sampler = sampling_session(worker, directories["qwen3"])
-    failed = worker.wait(asample(worker, sampler, 1, [5] * 300))
+    model = worker.model(directories["qwen3"], 2)
+    body = {"model_id": model, "path": "twice", "seq_id": 1}
+    worker.call("save_weights", body)
+    failed = worker.call("save_weights", {**body, "seq_id": 2})
     assert failed["category"] == "user"
-    assert "context is 256" in failed["error"]
-    failed = worker.wait(asample(worker, sampler, 2, [5, 4000]))
-    assert "vocabulary" in failed["error"]
+    assert "exists already" in failed["error"]
     assert "sequences" in worker.wait(asample(worker, sampler, 3, [5, 6]))
 
 
@@ -260,28 +266,11 @@ def test_old_ephemeral_samplers_go(worker: Worker, directories: dict[str, Path])
     assert (caught.value.status, caught.value.body["field"]) == (404, "model_id")
 
 
-def test_answers_openai_clients(worker: Worker, directories: dict[str, Path]) -> None:
-    body = {"model": str(directories["qwen3"]), "messages": [{"role": "user", "content": "ab"}], "max_tokens": 5, "temperature": 0, "n": 2}
-    found = json.loads(worker.request("POST", "/v1/chat/completions", body))
-    assert [choice["message"]["role"] for choice in found["choices"]] == ["assistant"] * 2
-    assert found["choices"][0]["message"] == found["choices"][1]["message"]
-    assert found["usage"]["prompt_tokens"] == 4
-    tokenizer = AutoTokenizer.from_pretrained(directories["qwen3"])
-    model = AutoModelForCausalLM.from_pretrained(directories["qwen3"])
-    prompt = tokenizer.encode("<user>ab<assistant>", return_tensors="pt", add_special_tokens=False)
-    want = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=5, do_sample=False)[0, prompt.shape[1] :]
-    assert found["choices"][0]["message"]["content"] == tokenizer.decode(want[want != 1])
-    assert str(directories["qwen3"]) in [m["id"] for m in json.loads(worker.request("GET", "/v1/models"))["data"]]
-    with pytest.raises(HttpError) as caught:
-        worker.request("POST", "/v1/chat/completions", {**body, "stream": True})
-    assert caught.value.body["error"]["param"] == "stream"
-
-
 def test_ends_with_its_parent(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
     assert set(worker.ready) == {"port", "pid", "device", "dtype"}
     worker.process.stdin.close()  # type: ignore[union-attr]
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     assert worker.process.stdout.read() == ""  # type: ignore[union-attr]
 
 
@@ -292,7 +281,7 @@ def test_sigterm_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [p.name.startswith("specdojo-") for p in tmp_path.iterdir()] == [True]
     assert session
     worker.process.terminate()
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(60) == 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,69 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import OpenAI from "openai";
+import { beforeAll, describe, expect, it } from "vitest";
+import { ensureBuilt, root, specdojo } from "../cli/command.js";
+import { agentFolder } from "./helpers.js";
+
+/** Set by `npm test`: an interpreter that has the worker's packages. */
+const python = process.env.SPECDOJO_TEST_PYTHON;
+
+beforeAll(ensureBuilt, 120_000);
+
+describe("specdojo serve as a command", () => {
+  it.each([
+    [["no-such-folder"], "There is no exported agent here"],
+    [["x", "--port", "many"], "is not a port"],
+    [["x", "--runtime", "cloud"], "cannot run in"],
+    [["x", "--host", "0.0.0.0"], "--allow-remote"],
+  ])("%j is refused", async (args, message) => {
+    const { code, err } = await specdojo(["serve", ...args]);
+    expect([code, err]).toEqual([1, expect.stringContaining(message)]);
+  });
+
+  it.each([
+    [["no-such-folder"], "neither an exported agent nor a model"],
+    [["bundled", "--format", "onnx"], "no format"],
+    [["bundled", "--type", "q2"], "no type"],
+    [["bundled"], "--out"],
+  ])("export %j is refused", async (args, message) => {
+    const { code, err } = await specdojo(["export", ...args]);
+    expect([code, err]).toEqual([1, expect.stringContaining(message)]);
+  });
+
+  it.skipIf(python === undefined)(
+    "with the bundled model in the worker: 50 clients at once, then Ctrl-C (slow)",
+    async () => {
+      const { dir, remove } = await agentFolder();
+      const { FORCE_COLOR: _, SPECDOJO_TOKEN: __, ...env } = process.env;
+      const options = ["--port", "0", "--json", "--runtime", "worker", "--python", python ?? ""];
+      const child = spawn(process.execPath, [join(root, "dist", "cli.js"), "serve", dir, ...options], {
+        env: { ...env, OMP_NUM_THREADS: "1" },
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const [line] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
+      const { url, model, runtime, token } = JSON.parse(line) as Record<string, string>;
+      expect([runtime, token?.length]).toEqual(["worker", 32]);
+      const openai = new OpenAI({ baseURL: url, apiKey: token, maxRetries: 0, timeout: 150_000 });
+      const found = await Promise.all(
+        Array.from({ length: 50 }, async (_, i) => {
+          const messages = [{ role: "user" as const, content: `Delete pet ${100 + i}.` }];
+          const { choices, usage } = await openai.chat.completions.create({ model: model ?? "", messages });
+          expect(usage?.prompt_tokens).toBeGreaterThan(100);
+          const [call] = choices[0]?.message.tool_calls ?? [];
+          return call?.type === "function" ? call.function : null;
+        }),
+      );
+      // What the bundled model makes of it is not at stake here, only that each answer is that of its own question.
+      const right = found.filter((call, i) => call !== null && call.arguments.includes(String(100 + i)));
+      expect(right.length).toBeGreaterThan(40);
+      const wrong = new OpenAI({ baseURL: url, apiKey: "guess", maxRetries: 0 });
+      await expect(wrong.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
+      child.kill("SIGINT");
+      expect(await once(child, "exit")).toEqual([0, null]);
+      await remove();
+    },
+    180_000,
+  );
+});

@@ -1,0 +1,105 @@
+"""Clients that come, share the worker, and vanish."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from client import HttpError, Worker, cross_entropy, encoded
+
+SEQUENCE = [5, 9, 30, 31, 7, 8, 50, 51, 52, 1]
+ADAM = {"learning_rate": 1e-2}
+
+
+def train(worker: Worker, model: str, steps: int, first: int = 1) -> list[float]:
+    losses = []
+    for step in range(steps):
+        body = {"model_id": model, "seq_id": first + 2 * step, "forward_backward_input": {"data": [cross_entropy(SEQUENCE, 4)], "loss_fn": "cross_entropy"}}
+        losses.append(worker.call("forward_backward", body)["metrics"]["loss:sum"])
+        worker.call("optim_step", {"model_id": model, "seq_id": first + 2 * step + 1, "adam_params": ADAM})
+    return losses
+
+
+def test_a_client_that_vanishes_leaves_nothing_but_its_checkpoints(directories: dict[str, Path], tmp_path: Path) -> None:
+    with Worker(tmp_path, "--session-timeout", "3") as worker:
+        gone, alive = worker.session(), worker.session()
+        beating = {gone, alive}
+
+        def beat() -> None:
+            while beating:
+                for session in list(beating):
+                    worker.post("session_heartbeat", {"session_id": session})
+                time.sleep(0.3)
+
+        heart = threading.Thread(target=beat, daemon=True)
+        heart.start()
+        model = worker.model(directories["qwen3"], 2, gone)
+        other = worker.model(directories["qwen3"], 2, alive)
+        path = worker.call("save_weights", {"model_id": model, "path": "kept", "seq_id": 1})["path"]
+        sampling = worker.post("create_sampling_session", {"session_id": gone, "sampling_session_seq_id": 1, "base_model": str(directories["qwen3"])})
+        beating.discard(gone)
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            try:
+                worker.get(f"samplers/{sampling['sampling_session_id']}")
+            except HttpError:
+                break
+            time.sleep(0.3)
+        with pytest.raises(HttpError) as caught:
+            worker.post("session_heartbeat", {"session_id": gone})
+        assert caught.value.status == 410
+        with pytest.raises(HttpError) as caught:
+            worker.post("optim_step", {"model_id": model, "seq_id": 2, "adam_params": ADAM})
+        assert (caught.value.status, caught.value.body["field"]) == (404, "model_id")
+        # The other client has noticed nothing, and the checkpoint is there for whoever comes back.
+        assert len(train(worker, other, 2)) == 2
+        back = worker.call("load_weights", {"session_id": alive, "model_seq_id": 5, "path": path, "optimizer": True})
+        assert back["model_id"] == f"{alive}:train:5"
+        assert len(train(worker, back["model_id"], 1)) == 1
+        beating.clear()
+        heart.join()
+
+
+def test_a_finished_session_is_over_at_once(worker: Worker, directories: dict[str, Path]) -> None:
+    session = worker.session()
+    model = worker.model(directories["qwen3"], 2, session)
+    worker.request("POST", f"/api/v1/sessions/{session}/finish", {"reason": {"type": "success"}})
+    with pytest.raises(HttpError) as caught:
+        worker.post("get_info", {"model_id": model})
+    assert caught.value.status == 404
+    assert session not in worker.get("sessions?limit=1000")["sessions"]
+
+
+def test_two_clients_at_once_get_what_each_gets_alone(worker: Worker, directories: dict[str, Path]) -> None:
+    base = directories["qwen3"]
+    alone = train(worker, worker.model(base, 4), 5)
+    models = [worker.model(base, 4) for _ in range(2)]
+    found: dict[int, list[float]] = {}
+
+    def client(i: int) -> None:
+        found[i] = train(worker, models[i], 5)
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {0: alone, 1: alone}
+
+
+def test_a_cancelled_request_is_not_computed(worker: Worker, directories: dict[str, Path]) -> None:
+    base = str(directories["qwen3"])
+    sampling = worker.post("create_sampling_session", {"session_id": worker.session(), "sampling_session_seq_id": 1, "base_model": base})["sampling_session_id"]
+
+    def ask(sequence: int, prompt: list[int], count: int) -> dict[str, str]:
+        body = {"sampling_session_id": sampling, "seq_id": sequence, "num_samples": count, "prompt": encoded(prompt)}
+        return worker.post("asample", {**body, "sampling_params": {"max_tokens": 200, "stop": []}})
+
+    slow = ask(1, [5, 6], 256)
+    time.sleep(0.1)
+    waiting = ask(2, [5, 7], 1)
+    worker.request("POST", "/api/v1/cancel_future", {"request_id": waiting["request_id"]})
+    assert "cancelled" in worker.wait(waiting)["error"]
+    assert len(worker.wait(slow)["sequences"]) == 256
