@@ -98,6 +98,8 @@ export async function makeCandidates(
   const { tasks, report } = select(measured, {
     size: settings.keep,
     mix: settings.mix,
+    order: settings.order,
+    domains: Object.fromEntries(menu.domains.map(({ name, weight = 1 }) => [name, weight])),
     seed: `${options.seed}/select`,
   });
   return { tasks, measured, candidates, report };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { menuSchemas } from "../openapi/index.js";
 
 const positive = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -7,6 +8,8 @@ const rate = z.number().positive();
 /** Everything that decides what a run does. Written to `run.json`; the same configuration and seed give the same run. */
 export const runConfigSchema = z.strictObject({
   seed: z.int().nonnegative(),
+  /** Which operations become tools, and their domains. */
+  menu: menuSchemas(z).menuOptionsSchema.default({}),
   /** A folder with a Hugging Face causal language model, or a name on the hub. */
   model: z.string().min(1),
   /** How prompts are worded; see `PromptStyle`. */
@@ -32,6 +35,8 @@ export const runConfigSchema = z.strictObject({
   /** Divide advantages by the group's standard deviation (GRPO) or not (Dr. GRPO). */
   divideByDeviation: z.boolean(),
   temperature: z.number().positive(),
+  /** `linear`: within each iteration both roles' learning rates fall to 0 with their steps. */
+  learningRateDecay: z.enum(["none", "linear"]),
   /** Clipping of the importance ratio, 1 - low and 1 + high. */
   clip: z.strictObject({ low: z.number().positive(), high: z.number().positive() }),
   generator: z.strictObject({
@@ -52,17 +57,20 @@ export const runConfigSchema = z.strictObject({
     /** Tasks kept per iteration. */
     keep: positive,
     mix: z.strictObject({ easy: share, medium: share, hard: share }),
+    order: z.enum(["easy-to-hard", "shuffled"]),
   }),
   solver: z.strictObject({
     steps: z.int().nonnegative(),
     /** Tasks per step. */
     groups: positive,
+    /** Most tasks of a step that are shown the same tools. One menu for several tasks costs a fraction of one for each. */
+    groupsPerMenu: positive,
     groupSize: z.int().min(2),
     learningRate: rate,
     maxTokens: positive,
     /** Weight of the KL divergence to the base model in the loss; 0 leaves it out. */
     klBeta: z.number().nonnegative(),
-    /** Share of the tasks trained with the tools that the finished agent will show for their question, not with the specification's own. */
+    /** Share of the menus that are those which the finished agent will show for a question, not a specification's own. */
     deployedMenu: share,
     /** Made-up-API requests per step that are trained along (cross entropy), so that other APIs are not forgotten. */
     replay: z.int().nonnegative(),
@@ -80,6 +88,7 @@ export type RunConfig = z.infer<typeof runConfigSchema>;
 
 /** The paper's sizes (arXiv 2602.21320), with LoRA. Meant for a GPU. */
 export const paperConfig: Omit<RunConfig, "seed" | "model"> = {
+  menu: {},
   prompts: { instructions: "full", rendering: "compact" },
   loraRank: 32,
   method: "self-play",
@@ -91,6 +100,7 @@ export const paperConfig: Omit<RunConfig, "seed" | "model"> = {
   goldAnchor: true,
   divideByDeviation: true,
   temperature: 0.7,
+  learningRateDecay: "none",
   clip: { low: 0.2, high: 0.2 },
   generator: { steps: 50, groups: 40, groupSize: 4, learningRate: 2e-5, probes: 8, maxTokens: 1024 },
   candidates: {
@@ -99,10 +109,12 @@ export const paperConfig: Omit<RunConfig, "seed" | "model"> = {
     probes: 8,
     keep: 2000,
     mix: { easy: 0.2, medium: 0.5, hard: 0.3 },
+    order: "easy-to-hard",
   },
   solver: {
     steps: 50,
     groups: 40,
+    groupsPerMenu: 1,
     groupSize: 4,
     learningRate: 2e-5,
     maxTokens: 1024,
@@ -123,11 +135,20 @@ export const smallConfig: Omit<RunConfig, "seed" | "model"> = {
   prompts: { instructions: "brief", rendering: "compact" },
   loraRank: 0,
   temperature: 0.8,
+  learningRateDecay: "linear",
   generator: { steps: 5, groups: 8, groupSize: 6, learningRate: 1e-4, probes: 8, maxTokens: 96 },
-  candidates: { specs: 240, perSpec: 2, probes: 8, keep: 160, mix: { easy: 0.2, medium: 0.5, hard: 0.3 } },
+  candidates: {
+    specs: 240,
+    perSpec: 2,
+    probes: 8,
+    keep: 128,
+    mix: { easy: 0.25, medium: 0.6, hard: 0.15 },
+    order: "shuffled",
+  },
   solver: {
-    steps: 28,
-    groups: 8,
+    steps: 22,
+    groups: 16,
+    groupsPerMenu: 8,
     groupSize: 8,
     learningRate: 3e-4,
     maxTokens: 112,

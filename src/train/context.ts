@@ -35,6 +35,17 @@ export function adam({ config }: RunContext, learningRate: number): AdamParams {
   };
 }
 
+/** The learning rate of step `step` (from 0) of a role's phase. */
+export function rateAt(
+  { config }: RunContext,
+  { learningRate, steps }: { learningRate: number; steps: number },
+  step: number,
+): number {
+  return config.learningRateDecay === "linear"
+    ? learningRate * (1 - step / Math.max(1, steps))
+    : learningRate;
+}
+
 /** Multiplies every advantage and weight, so that a step is the same whatever the backend's reduction is. */
 export function scaled(context: RunContext, data: readonly Datum[], factor: number): Datum[] {
   const { lossReduction } = context.backend.capabilities;

@@ -32,10 +32,16 @@ export interface GeneratorStep {
  */
 export async function trainGeneratorStep(
   context: RunContext,
-  options: { generator: TrainingClient; opponent: SamplingClient; specs: SpecGenerator; seed: string },
+  options: {
+    generator: TrainingClient;
+    opponent: SamplingClient;
+    specs: SpecGenerator;
+    learningRate: number;
+    seed: string;
+  },
 ): Promise<GeneratorStep> {
   const { config, menu, tokenizer, signal } = context;
-  const { groups, groupSize, probes, maxTokens, learningRate } = config.generator;
+  const { groups, groupSize, probes, maxTokens } = config.generator;
   const specs = Array.from({ length: groups }, () => options.specs.next());
   const sampler = await options.generator.sampler();
   const rollouts = await sampleGroups(
@@ -90,7 +96,7 @@ export async function trainGeneratorStep(
       policyDatum({ prompt: group.prompt, tokens, logprobs, advantage: advantages[i] ?? 0 }),
     );
   });
-  const training = await policyStep(context, options.generator, data, learningRate);
+  const training = await policyStep(context, options.generator, data, options.learningRate);
 
   const passRates = solved.map(({ check }) => check.passRate);
   return {

@@ -4,4 +4,4 @@ export { groupAdvantages, likelihoodDatum, policyDatum, type WeightedCompletion 
 export { readCandidates, readTasks } from "./records.js";
 export { loadReplay, type ReplayItem } from "./replay.js";
 export { lockRun, RunDirectory, type RunManifest, type RunPosition } from "./run-directory.js";
-export { batchOf, type SelfPlayHooks, selfPlay, supervisedBaseline } from "./self-play.js";
+export { planSteps, type SelfPlayHooks, selfPlay, supervisedBaseline } from "./self-play.js";

@@ -50,7 +50,7 @@ export async function loadReplay(
     });
 }
 
-/** `count` drawn items as cross-entropy data of weight 1. */
+/** `count` items of weight 1 as cross-entropy data: all those of drawn menus, since items of one menu share its tokens. */
 export function replayData(
   items: readonly ReplayItem[],
   count: number,
@@ -58,10 +58,14 @@ export function replayData(
   tokenizer: Tokenizer,
   style: PromptStyle,
 ): Datum[] {
-  return Array.from({ length: items.length === 0 ? 0 : count }, () => {
-    const { tools, question, gold } = random.pick(items);
-    return answerDatum(tokenizer, tools, question, gold, style, 1);
-  });
+  const drawn = new Set<ReplayItem>();
+  while (drawn.size < Math.min(count, items.length)) {
+    const { tools } = random.pick(items);
+    for (const item of items) if (item.tools === tools && drawn.size < count) drawn.add(item);
+  }
+  return [...drawn].map(({ tools, question, gold }) =>
+    answerDatum(tokenizer, tools, question, gold, style, 1),
+  );
 }
 
 /** The right answer to a question as a cross-entropy datum. */

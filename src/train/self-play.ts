@@ -4,11 +4,11 @@ import { createSpecGenerator, type SpecGenerator, type Task } from "../task/inde
 import { toJsonLines, writeAtomic } from "../util/files.js";
 import { makeCandidates } from "./candidates-phase.js";
 import type { RunConfig } from "./config.js";
-import { openModel, type RunContext } from "./context.js";
+import { openModel, type RunContext, rateAt } from "./context.js";
 import { trainGeneratorStep } from "./generator-phase.js";
 import { readCandidates, readTasks } from "./records.js";
 import type { RunPosition } from "./run-directory.js";
-import { trainSolverStep, trainSupervisedStep } from "./solver-phase.js";
+import { type Shelf, shelve, trainSolverStep, trainSupervisedStep } from "./solver-phase.js";
 
 export interface SelfPlayHooks {
   /** Called with a sampler of the Solver after each iteration, to measure it; what it returns goes into the metrics. */
@@ -109,7 +109,13 @@ async function generatorPhase(
   for (let step = from; step < steps; step++) {
     context.signal.throwIfAborted();
     const seed = `${config.seed}/${iteration}/generator/${step}`;
-    const { metrics, transcripts } = await trainGeneratorStep(context, { generator, opponent, specs, seed });
+    const { metrics, transcripts } = await trainGeneratorStep(context, {
+      generator,
+      opponent,
+      specs,
+      learningRate: rateAt(context, { ...config.generator, steps }, step),
+      seed,
+    });
     await log(context, { iteration, role: "generator", phase: "train", step }, metrics);
     await run.append("generator.jsonl", [{ iteration, step, transcripts }]);
     const last = step + 1 === steps;
@@ -176,18 +182,27 @@ async function solverPhase(
     progress.line(`Iteration ${iteration + 1}: no task passed the checks; the Solver stays as it is.`);
   if (tasks.length === 0 || config.solver.steps === 0) return run.advance(next);
   const solver = await models.get("solver");
-  const { steps, groups } = config.solver;
+  const { steps } = config.solver;
+  const plan = planSteps(tasks, config.solver, (own, walk) =>
+    shelve(context, own, `${config.seed}/${iteration}/solver/shelves/${walk}`),
+  );
   progress.phase(`iteration ${iteration + 1}/${config.iterations}: training the Solver`, steps);
   for (let step = from; step < steps; step++) {
     context.signal.throwIfAborted();
     const seed = `${config.seed}/${iteration}/solver/${step}`;
-    const batch = batchOf(tasks, step, steps, groups);
+    const shelves = plan(step);
+    const learningRate = rateAt(context, config.solver, step);
     let told: string | undefined;
     if (config.method === "supervised") {
-      const metrics = await trainSupervisedStep(context, { solver, tasks: batch, seed });
+      const metrics = await trainSupervisedStep(context, { solver, shelves, learningRate, seed });
       await log(context, { iteration, role: "solver", phase: "train", step }, metrics);
     } else {
-      const { metrics, groups: written } = await trainSolverStep(context, { solver, tasks: batch, seed });
+      const { metrics, groups: written } = await trainSolverStep(context, {
+        solver,
+        shelves,
+        learningRate,
+        seed,
+      });
       await log(context, { iteration, role: "solver", phase: "train", step }, metrics);
       await run.append(
         "rollouts.jsonl",
@@ -213,15 +228,36 @@ async function solverPhase(
   }
 }
 
-/** Steps walk through the tasks from easy to hard, once or as often as there are steps for; each walk meets every task. */
-export function batchOf(tasks: readonly MeasuredTask[], step: number, steps: number, size: number): Task[] {
-  const passes = Math.max(1, Math.floor((steps * size) / tasks.length));
-  const perPass = Math.max(1, Math.ceil(steps / passes));
-  const start = Math.floor(((step % perPass) * tasks.length) / perPass);
-  return Array.from(
-    { length: Math.min(size, tasks.length) },
-    (_, i) => tasks[(start + i) % tasks.length]?.task,
-  ).filter((task) => task !== undefined);
+/**
+ * What each step trains on. Steps walk through the tasks from easy to hard, once or as often as there are steps for; each
+ * walk meets every task once, on shelves of its own.
+ */
+export function planSteps(
+  tasks: readonly MeasuredTask[],
+  { steps, groups }: { steps: number; groups: number },
+  shelvesOf: (tasks: readonly Task[], walk: number) => Shelf[],
+): (step: number) => Shelf[] {
+  const walks = Math.max(1, Math.floor((steps * groups) / Math.max(1, tasks.length)));
+  const perWalk = Math.max(1, Math.ceil(steps / walks));
+  const plans = new Map<number, Shelf[]>();
+  return (step) => {
+    const walk = Math.floor(step / perWalk);
+    const shelves =
+      plans.get(walk) ??
+      shelvesOf(
+        tasks.map(({ task }) => task),
+        walk,
+      );
+    plans.set(walk, shelves);
+    const at = step % perWalk;
+    const from = Math.floor((at * shelves.length) / perWalk);
+    const to = Math.max(from + 1, Math.floor(((at + 1) * shelves.length) / perWalk));
+    let size = 0;
+    return shelves.slice(from, to).filter(({ tasks: own }, i) => {
+      size += own.length;
+      return i === 0 || size <= groups;
+    });
+  };
 }
 
 /**
@@ -238,15 +274,22 @@ export async function supervisedBaseline(context: RunContext): Promise<string> {
   const models = new Models(context);
   const model = await models.get("baseline");
   progress.phase("for comparison: supervised training on the same tasks", steps);
+  const plans: ((step: number) => Shelf[])[] = [];
+  for (let i = 0; i < config.iterations; i++) {
+    const own = await readTasks(run, i);
+    plans.push(
+      planSteps(own.length === 0 ? tasks : own, config.solver, (shown, walk) =>
+        shelve(context, shown, `${config.seed}/baseline/${i}/shelves/${walk}`),
+      ),
+    );
+  }
   for (let step = position.step; step < steps; step++) {
     context.signal.throwIfAborted();
     const iteration = Math.floor(step / config.solver.steps);
-    const own = await readTasks(run, iteration);
-    const source = own.length === 0 ? tasks : own;
-    const batch = batchOf(source, step % config.solver.steps, config.solver.steps, config.solver.groups);
     const metrics = await trainSupervisedStep(context, {
       solver: model,
-      tasks: batch,
+      shelves: plans[iteration]?.(step % config.solver.steps) ?? [],
+      learningRate: rateAt(context, config.solver, step % config.solver.steps),
       seed: `${config.seed}/baseline/${step}`,
     });
     await log(

@@ -1,32 +1,44 @@
 import type { Datum, TrainingClient } from "../backend/types.js";
 import { createMenuIndex, shortlist, type Tool } from "../openapi/index.js";
 import { type Reward, solverReward } from "../reward/index.js";
-import { shownTools, solverMessages, type Task } from "../task/index.js";
+import { shownTools, type Task } from "../task/index.js";
 import { createRandom } from "../util/random.js";
 import { adam, type RunContext, scaled, trainedTokens } from "./context.js";
 import { mean, meanParts, plain, samplerGap } from "./generator-phase.js";
 import { groupAdvantages, likelihoodDatum, policyDatum } from "./grpo.js";
 import { type SolvedGroup, solve } from "./probe.js";
-import { answerTokens, replayData } from "./replay.js";
+import { answerDatum, answerTokens, replayData } from "./replay.js";
 
 export interface SolverStep {
   metrics: Record<string, number>;
   groups: { task: Task; passRate: number; rollouts: { text: string; reward: number; correct: boolean }[] }[];
 }
 
+export interface StepOptions {
+  solver: TrainingClient;
+  shelves: readonly Shelf[];
+  learningRate: number;
+  seed: string;
+}
+
+/** Tasks that are trained with the same tools in view, so that their prompts share all but the question. */
+export interface Shelf {
+  tools: readonly Tool[];
+  tasks: Task[];
+}
+
 /**
- * Picks the tools that a task is trained with: its own, or those that the finished agent will show for its question
- * (`deployedMenu`), to which the right ones are added where the search misses them.
+ * Puts tasks on shelves in their order. A shelf shows the tools of its first task: those of its specification, or those
+ * that the finished agent will show for its question (a share `deployedMenu` of the shelves), with the right ones added
+ * where the search misses them. The next tasks whose tools are among them join it, up to `perMenu`.
  */
-export function trainingMenu(context: RunContext, seed: string): (task: Task) => readonly Tool[] {
+export function shelve(context: RunContext, tasks: readonly Task[], seed: string): Shelf[] {
   const { config, menu } = context;
   const random = createRandom(seed);
   const index = createMenuIndex(menu);
-  const chosen = new Map<Task, readonly Tool[]>();
+  const search = (question: string) => index.search(question, menu.tools.length);
   const deployed = (task: Task): readonly Tool[] => {
-    const shown = shortlist(menu.tools, task.question, config.maxTools, (question) =>
-      index.search(question, menu.tools.length),
-    );
+    const shown = shortlist(menu.tools, task.question, config.maxTools, search);
     const needed = new Set(task.answer.map(({ name }) => name));
     const missed = menu.tools.filter((tool) => needed.has(tool.name) && !shown.includes(tool));
     if (missed.length === 0) return shown;
@@ -39,46 +51,48 @@ export function trainingMenu(context: RunContext, seed: string): (task: Task) =>
     );
     return menu.tools.filter(({ name }) => names.has(name));
   };
-  return (task) => {
-    const known = chosen.get(task);
-    if (known !== undefined) return known;
+  const shelves: Shelf[] = [];
+  let left = [...tasks];
+  for (let first = left[0]; first !== undefined; first = left[0]) {
     const tools =
-      random.next() < config.solver.deployedMenu ? deployed(task) : random.shuffle(shownTools(task, menu));
-    chosen.set(task, tools);
-    return tools;
-  };
+      random.next() < config.solver.deployedMenu ? deployed(first) : random.shuffle(shownTools(first, menu));
+    const names = new Set(tools.map(({ name }) => name));
+    const own: Task[] = [];
+    const others: Task[] = [];
+    for (const task of left)
+      (task === first || (own.length < config.solver.groupsPerMenu && fits(task, names)) ? own : others).push(
+        task,
+      );
+    shelves.push({ tools, tasks: own });
+    left = others;
+  }
+  return shelves;
 }
+
+const fits = ({ answer }: Task, names: ReadonlySet<string>): boolean =>
+  answer.every(({ name }) => names.has(name));
 
 /**
  * One GRPO step of the Solver (Tool-R0, phase 4) on a few tasks. Groups without variance give no gradient and are counted.
  * Where every sample fails, the task's own verified answer joins the group (gold-anchored), off-policy with ratio 1, so
  * that an operation which the Solver never samples can be learned; the paper does not do this.
  */
-export async function trainSolverStep(
-  context: RunContext,
-  options: { solver: TrainingClient; tasks: readonly Task[]; seed: string },
-): Promise<SolverStep> {
+export async function trainSolverStep(context: RunContext, options: StepOptions): Promise<SolverStep> {
   const { config } = context;
-  const tools = trainingMenu(context, `${options.seed}/menu`);
+  const toolsOf = new Map(options.shelves.flatMap(({ tools, tasks }) => tasks.map((task) => [task, tools])));
   const sampler = await options.solver.sampler();
-  const solved = await solve(context, options.tasks, {
+  const solved = await solve(context, [...toolsOf.keys()], {
     sampler,
     count: config.solver.groupSize,
     seed: `${options.seed}/solve`,
-    tools,
+    tools: (task) => toolsOf.get(task) ?? [],
   });
   const scored = solved.map((group) => scoreGroup(context, group));
   const rejectionSampling = config.method === "rejection-sampling";
   const { data, anchored } = rejectionSampling
     ? { data: keepCorrect(scored), anchored: 0 }
     : await policyData(context, options.solver, scored);
-  const training = await solverUpdate(
-    context,
-    options.solver,
-    data,
-    rejectionSampling ? "cross_entropy" : "ppo",
-    options.seed,
-  );
+  const training = await solverUpdate(context, options, data, rejectionSampling ? "cross_entropy" : "ppo");
   const flat = scored.filter(({ rewards }) => isFlat(rewards)).length;
   return {
     metrics: {
@@ -167,12 +181,11 @@ function keepCorrect(scored: readonly ScoredGroup[]): Datum[] {
 }
 
 /** One optimizer step on the task data together with replayed requests about other APIs. */
-export async function solverUpdate(
+async function solverUpdate(
   context: RunContext,
-  solver: TrainingClient,
+  { solver, learningRate, seed }: StepOptions,
   data: readonly Datum[],
   loss: "ppo" | "cross_entropy",
-  seed: string,
 ): Promise<Record<string, number>> {
   const { config, tokenizer } = context;
   if (data.length === 0) return {};
@@ -197,7 +210,7 @@ export async function solverUpdate(
           scaled(context, replay, config.solver.replayWeight / trainedTokens(replay)),
           "cross_entropy",
         );
-  const step = solver.optimStep(adam(context, config.solver.learningRate));
+  const step = solver.optimStep(adam(context, learningRate));
   const [{ logprobs, metrics }, , { metrics: optimizer }] = await Promise.all([forward, rehearsal, step]);
   return { ...(policy ? samplerGap(data, logprobs) : {}), ...plain(metrics), ...plain(optimizer) };
 }
@@ -205,16 +218,11 @@ export async function solverUpdate(
 /** One step of supervised training on the tasks' own answers, in the same menus and with the same replay. */
 export async function trainSupervisedStep(
   context: RunContext,
-  options: { solver: TrainingClient; tasks: readonly Task[]; seed: string },
+  options: StepOptions,
 ): Promise<Record<string, number>> {
   const { config, tokenizer } = context;
-  const tools = trainingMenu(context, `${options.seed}/menu`);
-  const data = options.tasks.map((task) =>
-    likelihoodDatum(
-      tokenizer.renderChat(solverMessages(tools(task), task.question, config.prompts)),
-      answerTokens(tokenizer, task.answer),
-      1,
-    ),
+  const data = options.shelves.flatMap(({ tools, tasks }) =>
+    tasks.map((task) => answerDatum(tokenizer, tools, task.question, task.answer, config.prompts, 1)),
   );
-  return solverUpdate(context, options.solver, data, "cross_entropy", options.seed);
+  return solverUpdate(context, options, data, "cross_entropy");
 }

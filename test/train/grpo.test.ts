@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { MeasuredTask } from "../../src/curriculum/index.js";
-import { batchOf, groupAdvantages, likelihoodDatum, policyDatum } from "../../src/train/index.js";
+import { groupAdvantages, likelihoodDatum, planSteps, policyDatum } from "../../src/train/index.js";
 
 const rewards = fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: 1, maxLength: 16 });
 const tokens = fc.array(fc.nat(500), { minLength: 1, maxLength: 20 });
@@ -75,8 +75,10 @@ describe("batches", () => {
       },
     }));
   const idsOf = (count: number, steps: number, size: number): number[][] =>
-    Array.from({ length: steps }, (_, step) =>
-      batchOf(made(count), step, steps, size).map(({ id }) => Number(id)),
+    Array.from({ length: steps }, (_, step) => step).map((step) =>
+      planSteps(made(count), { steps, groups: size }, (tasks) =>
+        tasks.map((task) => ({ tools: [], tasks: [task] })),
+      )(step).flatMap(({ tasks }) => tasks.map(({ id }) => Number(id))),
     );
 
   it("meet every task where there are steps enough", () => {
@@ -113,10 +115,10 @@ describe("batches", () => {
       4,
       3,
       [
-        [0, 1, 2],
-        [2, 3, 4],
-        [4, 5, 6],
-        [6, 7, 0],
+        [0, 1],
+        [2, 3],
+        [4, 5],
+        [6, 7],
       ],
     ],
     [

@@ -66,7 +66,7 @@ describe("the whole loop", () => {
   });
 
   it("writes tasks that were verified, easy to hard, and asks more for what fails", async () => {
-    const { run } = await play();
+    const { run } = await play({ candidates: { ...toyConfig.candidates, order: "easy-to-hard" } });
     for (const iteration of [0, 1]) {
       const tasks = await readTasks(run, iteration);
       const rates = tasks.map(({ passRate }) => passRate);

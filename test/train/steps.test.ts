@@ -4,7 +4,7 @@ import type { Tokenizer } from "../../src/rollout/tokenizer.js";
 import { createSpecGenerator, type Task, type ToolCall } from "../../src/task/index.js";
 import { trainGeneratorStep } from "../../src/train/generator-phase.js";
 import type { ReplayItem, RunConfig } from "../../src/train/index.js";
-import { trainSolverStep, trainSupervisedStep } from "../../src/train/solver-phase.js";
+import { shelve, trainSolverStep, trainSupervisedStep } from "../../src/train/solver-phase.js";
 import { FakeBackend, type FakeOptions } from "./fake-backend.js";
 import { contextOf, createRun, removeScratch, toyConfig, toyTokenizer } from "./setup.js";
 
@@ -59,7 +59,12 @@ async function setup(
 type Setup = Awaited<ReturnType<typeof setup>>;
 
 const solverStep = ({ context, model }: Setup, tasks: Task[]) =>
-  trainSolverStep(context, { solver: model, tasks, seed: "s" });
+  trainSolverStep(context, {
+    solver: model,
+    shelves: shelve(context, tasks, "s"),
+    learningRate: context.config.solver.learningRate,
+    seed: "s",
+  });
 
 /** A datum's completion as text, without the token that ends it. */
 function completionOf(datum: Datum): string {
@@ -70,6 +75,30 @@ function completionOf(datum: Datum): string {
 const sum = (values: readonly number[] = []): number => values.reduce((total, value) => total + value, 0);
 const gold =
   '<tool_call_answer>[{"name":"createLoan","arguments":{"copyId":2,"memberId":9}}]</tool_call_answer>';
+
+describe("shelves", () => {
+  it("hold every task once, with its tools in view, few menus for many tasks", async () => {
+    const { context } = await setup({ solver: { ...toyConfig.solver, groupsPerMenu: 3 } });
+    const tasks = Array.from({ length: 12 }, (_, i) => ({ ...(i % 2 === 0 ? loan : book), id: String(i) }));
+    const shelves = shelve(context, tasks, "s");
+    expect(shelves.flatMap((shelf) => shelf.tasks.map(({ id }) => Number(id))).sort((a, b) => a - b)).toEqual(
+      tasks.map((_, i) => i),
+    );
+    expect(shelves.length).toBeLessThan(12);
+    for (const { tools, tasks: own } of shelves) {
+      expect(own.length).toBeLessThanOrEqual(3);
+      const names = tools.map(({ name }) => name);
+      for (const { answer } of own) for (const { name } of answer) expect(names).toContain(name);
+    }
+  });
+
+  it("hold one task each where every task has its own menu", async () => {
+    const { context } = await setup({ solver: { ...toyConfig.solver, groupsPerMenu: 1 } });
+    expect(shelve(context, [loan, book, { ...loan, id: "x" }], "s").map(({ tasks }) => tasks.length)).toEqual(
+      [1, 1, 1],
+    );
+  });
+});
 
 describe("the Solver's step", () => {
   it("trains on the group's advantages, one normalisation for the batch", async () => {
@@ -137,7 +166,12 @@ describe("the Solver's step", () => {
     for (const goldAnchor of [true, false]) {
       const at = await setup({ goldAnchor, solver: { ...toyConfig.solver, learningRate: 500 } });
       for (let step = 0; step < 10; step++)
-        await trainSolverStep(at.context, { solver: at.model, tasks: [loan], seed: `s${step}` });
+        await trainSolverStep(at.context, {
+          solver: at.model,
+          shelves: shelve(at.context, [loan], `s${step}`),
+          learningRate: 500,
+          seed: `s${step}`,
+        });
       rates.push((await solverStep(at, [loan])).metrics.pass_rate ?? 0);
     }
     expect(rates[0]).toBeGreaterThan(0.5);
@@ -164,7 +198,12 @@ describe("the Solver's step", () => {
 
   it("supervised, trains on the answers without sampling", async () => {
     const at = await setup();
-    await trainSupervisedStep(at.context, { solver: at.model, tasks: [loan, book], seed: "s" });
+    await trainSupervisedStep(at.context, {
+      solver: at.model,
+      shelves: shelve(at.context, [loan, book], "s"),
+      learningRate: 2,
+      seed: "s",
+    });
     expect(at.backend.count("sample")).toBe(0);
     const [batch] = at.trained();
     expect(batch?.loss).toBe("cross_entropy");
@@ -206,11 +245,12 @@ describe("replay", () => {
   const solver = { ...toyConfig.solver, replay: 3, replayWeight: 0.25 };
 
   it("joins every step with its weight", async () => {
-    const at = await setup({ solver }, {}, [item]);
+    const others = ["b", "c", "d"].map((question) => ({ ...item, question, tools: [...item.tools] }));
+    const at = await setup({ solver }, {}, [item, { ...item, question: "And now?" }, ...others]);
     await solverStep(at, [book]);
     const [policy, replay] = at.trained();
     expect([policy?.loss, replay?.loss]).toEqual(["ppo", "cross_entropy"]);
-    expect(replay?.data).toHaveLength(3);
+    expect(new Set(replay?.data.map(({ input }) => input.join())).size).toBe(3);
     expect(completionOf(replay?.data[0] ?? { input: [], targetTokens: [] })).toContain("openGate");
     expect(sum(replay?.data.flatMap(({ weights = [] }) => weights))).toBeCloseTo(0.25, 9);
     expect(at.backend.count("optimStep")).toBe(1);
@@ -234,7 +274,13 @@ describe("the Generator's step", () => {
     const opponent = await at.backend.createSampler({ baseModel: "toy" });
     return {
       at,
-      result: await trainGeneratorStep(at.context, { generator: at.model, opponent, specs, seed: "g" }),
+      result: await trainGeneratorStep(at.context, {
+        generator: at.model,
+        opponent,
+        specs,
+        learningRate: at.context.config.generator.learningRate,
+        seed: "g",
+      }),
     };
   };
 

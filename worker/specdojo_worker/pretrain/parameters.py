@@ -160,6 +160,8 @@ def url(rng: random.Random) -> Spoken:
 def code(rng: random.Random) -> str:
     r = rng.random()
     letters = "".join(rng.choice(string.ascii_uppercase) for _ in range(rng.randint(1, 4)))
+    if letters.lower() in v.BANNED:
+        return code(rng)
     if r < 0.5:
         return f"{letters}-{rng.randint(1, 9999)}"
     if r < 0.75:
