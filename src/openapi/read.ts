@@ -10,9 +10,9 @@ import { pointerTo } from "./pointer.js";
 import type { Diagnostic } from "./types.js";
 
 export interface ReadLimits {
-  /** Bytes of the document, unpacked; with those that it refers to. Default 64 MiB. */
+  /** Bytes of the document, unpacked; with those that it refers to. Default 128 MiB. */
   maxBytes: number;
-  /** Values in the document, aliases expanded. Default 3 million. */
+  /** Values in the document, aliases expanded. Default 5 million. */
   maxNodes: number;
   /** Levels of nesting. Default 20,000; YAML 1,000 at most. */
   maxDepth: number;
@@ -25,8 +25,8 @@ export interface ReadLimits {
 }
 
 export const defaultLimits: ReadLimits = {
-  maxBytes: 64 * 1024 * 1024,
-  maxNodes: 3_000_000,
+  maxBytes: 128 * 1024 * 1024,
+  maxNodes: 5_000_000,
   maxDepth: 20_000,
   maxDocuments: 500,
   maxHops: 20,

@@ -119,7 +119,8 @@ describe.skipIf(reason !== undefined)(
         copyFileSync(join(model, name), join(random, name));
       const out = join(temporary, "untrained.gguf");
       await writeGguf({ model: random, out, python });
-      const wild = await ggufSolver({ file: out, tokenizer, threads: 1 });
+      const limits = { calls: 1, string: 6, items: 1, depth: 2 };
+      const wild = await ggufSolver({ file: out, tokenizer, threads: 1, limits });
       let made = 0;
       for (const name of ["petstore-3.0.yaml", "museum-3.1.yaml", "uber-2.0.yaml"]) {
         const specs = fileURLToPath(new URL("../fixtures/specs/", import.meta.url));

@@ -6,12 +6,10 @@ export interface MenuGrammarOptions {
   style: PromptStyle;
   /** At least one call, and nothing said beside it. */
   mustCall?: boolean | undefined;
-  limits?: Partial<GrammarLimits>;
+  limits?: Partial<GrammarLimits> | undefined;
 }
 
-const defaults: GrammarLimits = { string: 400, items: 16, depth: 6 };
-/** Most calls of one answer. */
-const maxCalls = 12;
+const defaults: GrammarLimits = { calls: 12, string: 400, items: 16, depth: 6 };
 
 /**
  * The grammar (GBNF, the notation of llama.cpp) of the solver's answers with calls of these tools: names of tools, names
@@ -32,7 +30,7 @@ export function menuGrammar(tools: readonly RenderableTool[], options: MenuGramm
     return [`"{\\"name\\"" ${colon} ${name} ${comma} "\\"arguments\\"" ${colon} ${args} "}"`];
   });
   const call = calls.length === 0 ? undefined : rules.add("call", calls.join(" | "));
-  const some = `${call} (${rules.comma} ${call}){0,${maxCalls - 1}}`;
+  const some = `${call} (${rules.comma} ${call}){0,${limits.calls - 1}}`;
   const inside = call === undefined ? "" : mustCall ? ` ${some}` : ` (${some})?`;
   const answer = `"<tool_call_answer>["${inside} "]</tool_call_answer>"`;
   if (mustCall && style.instructions === "brief") return rules.text(answer);

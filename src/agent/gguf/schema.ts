@@ -5,6 +5,8 @@ import { patternGrammar } from "./pattern.js";
 
 /** Limits that keep a grammar, and what a model without sense may write under it, finite. */
 export interface GrammarLimits {
+  /** Most calls of one answer. */
+  calls: number;
   /** Longest string without `maxLength`, in characters. */
   string: number;
   /** Longest list without `maxItems`. */

@@ -15,6 +15,7 @@ import {
   type LlamaModule,
   type LlamaSequence,
 } from "./llama.js";
+import type { GrammarLimits } from "./schema.js";
 
 export interface GgufSolverOptions {
   /** The GGUF file, as `specdojo export DIR --format gguf` writes it. */
@@ -25,6 +26,8 @@ export interface GgufSolverOptions {
   style?: PromptStyle;
   /** Default true: where the tools of a question are known, only calls that their schemas allow can be written. */
   constrained?: boolean;
+  /** Where the schemas set no limit; see `menuGrammar`. Smaller ones keep a weak model from writing without end. */
+  limits?: Partial<GrammarLimits>;
   /** Default true: keys and values of what a prompt shares with the one before are kept. */
   keepCache?: boolean;
   /** CPU threads; default: as many as this process may use, at most 8. Threads without a core of their own only wait. */
@@ -191,7 +194,7 @@ class GgufSolver implements Solver {
     let grammar = this.#grammars.get(key);
     if (grammar === undefined) {
       grammar = await this.llama.createGrammar({
-        grammar: menuGrammar(tools, { style: this.#style, mustCall }),
+        grammar: menuGrammar(tools, { style: this.#style, mustCall, limits: this.options.limits }),
       });
       const [oldest] = this.#grammars.keys();
       if (this.#grammars.size >= maxGrammars && oldest !== undefined) this.#grammars.delete(oldest);
