@@ -207,7 +207,7 @@ while (kills < wanted) {
   let args = bootstrap(folder, out);
   for (;;) {
     // Later and later within a run, so that it gets on; never again once there are enough.
-    const limit = kills < wanted ? 0.5 + random() * length * 0.7 : 7200;
+    const limit = kills < wanted ? 0.5 + random() * length * 0.35 : 7200;
     const victim = ["worker", "command", "both"][Math.floor(random() * 3)];
     let ports = [];
     const { code, text, finished, killed } = await specdojo(args, limit, async (command) => {
@@ -228,7 +228,7 @@ while (kills < wanted) {
     if (killed) kills += 1;
     else if (!finished) throw new Error(`${out} ended by itself with ${code}:\n${text.slice(-2000)}`);
     let left = [];
-    for (const patience = performance.now() + 20_000; performance.now() < patience; await sleep(200)) {
+    for (const patience = performance.now() + 60_000; performance.now() < patience; await sleep(200)) {
       left = await processesOf(out);
       if (left.length === 0) break;
     }

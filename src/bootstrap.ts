@@ -11,8 +11,10 @@ import {
   samplerSolver,
   type UntypedOperations,
 } from "./agent/index.js";
+import type { BackendProfile } from "./backend/capabilities.js";
 import { type ConnectedBackend, connectBackend } from "./backend/client.js";
 import { ensureEnvironment } from "./backend/environment.js";
+import { connectBackends } from "./backend/pool.js";
 import type { Backend, SamplingClient } from "./backend/types.js";
 import { startWorker } from "./backend/worker.js";
 import {
@@ -63,8 +65,10 @@ type DeepPartial<T> = { [K in keyof T]?: T[K] extends object ? DeepPartial<T[K]>
 export interface RunOptions {
   /** An interpreter with torch >= 2.6, transformers and peft; default: an environment of our own, made on first use. */
   python?: string;
-  /** A running server of the training API, instead of a worker of our own. A connected one stays open. */
-  backend?: { baseUrl: string; apiKey?: string; kind?: Backend["kind"] } | ConnectedBackend;
+  /** A running server of the training API (or several, with commas), instead of a worker. A connected one stays open. */
+  backend?:
+    | { baseUrl: string; apiKey?: string; kind?: Backend["kind"]; profile?: BackendProfile }
+    | ConnectedBackend;
   progress?: Progress;
   /** Every line that the worker writes. */
   onLog?: (line: string) => void;
@@ -265,8 +269,11 @@ async function openBackend(
   { backend, onLog }: RunOptions,
   signal: AbortSignal,
 ): Promise<ConnectedBackend> {
-  if (backend !== undefined)
-    return "createModel" in backend ? backend : connectBackend({ ...backend, signal });
+  if (backend !== undefined) {
+    if ("createModel" in backend) return backend;
+    const servers = backend.baseUrl.split(",").map((baseUrl) => ({ ...backend, baseUrl, signal }));
+    return servers.length > 1 ? connectBackends(servers) : connectBackend({ ...backend, signal });
+  }
   return startWorker({
     python: await python(),
     stateDir: run.path("checkpoints"),

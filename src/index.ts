@@ -55,6 +55,7 @@ export {
   writeMenu,
 } from "./agent/index.js";
 export { type ConnectOptions, connectBackend } from "./backend/client.js";
+export { connectBackends } from "./backend/pool.js";
 export { startWorker, type WorkerOptions } from "./backend/worker.js";
 export { type BootstrapOptions, bootstrapAgent, type RunOptions, resumeAgent } from "./bootstrap.js";
 export { type Evaluation, evaluateModels, scoreAnswer } from "./evaluate/index.js";

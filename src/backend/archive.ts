@@ -7,7 +7,7 @@ import type { Capabilities } from "./capabilities.js";
 import { storageProblem } from "./storage.js";
 import { extractTar } from "./tar.js";
 import { connectionProblem, type Transport } from "./transport.js";
-import { archiveReply } from "./wire.js";
+import { archiveReply, checkpointsReply } from "./wire.js";
 
 /** Statuses that mean "the archive is not made yet". */
 const notYet = new Set([408, 409, 425, 429, 500, 502, 503, 504]);
@@ -76,6 +76,20 @@ export async function deleteArchive(
   await response.body?.cancel();
 }
 
+/** Whether the list of the run's checkpoints has this one, in whichever spelling. */
+export async function holdsCheckpoint(transport: Transport, path: string): Promise<boolean> {
+  const { run, name } = parsePath(path);
+  const url = transport.url(`training_runs/${encodeURIComponent(run)}/checkpoints`);
+  const response = await transport.fetchRaw(url, { authorized: true });
+  if (!response.ok) {
+    await response.body?.cancel();
+    if (response.status === 404) return false;
+    throw refused(response, url);
+  }
+  const { checkpoints } = checkpointsReply.parse(await response.json());
+  return checkpoints.some(({ checkpoint_id }) => checkpoint_id.split("/").at(-1) === name);
+}
+
 /** Where the server may have the checkpoint: its own spelling first. */
 function checkpointUrls(path: string, archiveId: Capabilities["archiveId"]): string[] {
   const { run, type, name } = parsePath(path);
@@ -129,7 +143,7 @@ async function openArchive(transport: Transport, path: string): Promise<Response
 const refused = (response: Response, place: string): SpecdojoError =>
   new SpecdojoError(
     "backend-failed",
-    `The server answered ${response.status} to the download of a checkpoint.`,
+    `The server answered ${response.status} to a question about a checkpoint.`,
     {
       place,
       remedy: "Look at the server's log, then try again.",

@@ -87,6 +87,11 @@ export const defaultProfile: Readonly<Record<Backend["kind"], BackendProfile>> =
   skyrl: "skyrl-jax",
 };
 
+/** The kind of server that a profile belongs to. */
+export function kindOf(profile: BackendProfile): Backend["kind"] {
+  return profile === "local" || profile === "tinker" ? profile : "skyrl";
+}
+
 /** The backend's own capabilities where it states them, else those of its kind. */
 export function capabilitiesOf(
   backend: Backend & { readonly capabilities?: Capabilities },

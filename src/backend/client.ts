@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { SpecdojoError } from "../util/errors.js";
-import { deleteArchive, downloadArchive } from "./archive.js";
+import { deleteArchive, downloadArchive, holdsCheckpoint } from "./archive.js";
 import { type BackendProfile, type Capabilities, capabilityTable, defaultProfile } from "./capabilities.js";
 import { type Clock, systemClock } from "./clock.js";
 import { jsonCodec, protobufCodec } from "./codec.js";
@@ -44,11 +44,17 @@ export interface ConnectedBackend extends Backend {
   readonly baseUrl: string;
 }
 
+/** One server. */
+export interface ServerBackend extends ConnectedBackend {
+  /** Whether the server has the checkpoint with this path. */
+  holds(path: string): Promise<boolean>;
+}
+
 /**
  * Opens a session with a server of the training API. Throws `SpecdojoError` with code `backend-unreachable`,
  * `backend-unauthorized`, `backend-rejected`, `backend-failed` or `backend-reply-invalid`; every later call does too.
  */
-export async function connectBackend(options: ConnectOptions): Promise<ConnectedBackend> {
+export async function connectBackend(options: ConnectOptions): Promise<ServerBackend> {
   const kind = options.kind ?? "tinker";
   const capabilities = {
     ...capabilityTable[options.profile ?? defaultProfile[kind]],
@@ -100,7 +106,7 @@ interface Parts {
   onWarning: (message: string) => void;
 }
 
-class RemoteBackend implements ConnectedBackend {
+class RemoteBackend implements ServerBackend {
   readonly kind: Backend["kind"];
   readonly capabilities: Readonly<Capabilities>;
   readonly #transport: Transport;
@@ -199,6 +205,10 @@ class RemoteBackend implements ConnectedBackend {
 
   async deleteCheckpoint(path: string): Promise<void> {
     await deleteArchive(this.#transport, path, this.capabilities.archiveId);
+  }
+
+  async holds(path: string): Promise<boolean> {
+    return holdsCheckpoint(this.#transport, path);
   }
 
   async close(): Promise<void> {

@@ -69,4 +69,6 @@ export const sampleReply = z.object({
   prompt_logprobs: z.array(z.number().nullable()).nullish(),
 });
 
+export const checkpointsReply = z.object({ checkpoints: z.array(z.object({ checkpoint_id: z.string() })) });
+
 export const archiveReply = z.object({ url: z.string() });

@@ -3,6 +3,7 @@ import { join, relative } from "node:path";
 import { defineCommand } from "citty";
 import colors from "picocolors";
 import type { Agent } from "../agent/index.js";
+import { type BackendProfile, capabilityTable, kindOf } from "../backend/capabilities.js";
 import { bootstrapAgent, type RunOptions, resumeAgent } from "../bootstrap.js";
 import { type Evaluation, evaluationSchema } from "../evaluate/index.js";
 import { SpecdojoError } from "../util/errors.js";
@@ -13,9 +14,13 @@ const shared = {
   python: { type: "string", description: "Python interpreter that has torch >= 2.6, transformers and peft" },
   "backend-url": {
     type: "string",
-    description: "A running server of the training API (SkyRL, Tinker) to train on",
+    description:
+      "A running server of the training API (SkyRL, Tinker) to train on; two with a comma, one per role",
   },
-  "backend-kind": { type: "string", description: "What that server is: local, skyrl or tinker" },
+  "backend-kind": {
+    type: "string",
+    description: "What that server is: local, tinker, skyrl (-jax, -fsdp, -megatron)",
+  },
   verbose: { type: "boolean", description: "Show what the worker writes", default: false },
   json: { type: "boolean", description: "Print the result as JSON", default: false },
 } as const;
@@ -151,14 +156,16 @@ async function watched(
 }
 
 function backendOf(args: SharedArguments, baseUrl: string): NonNullable<RunOptions["backend"]> {
-  const kind = args["backend-kind"] ?? "tinker";
-  if (kind !== "local" && kind !== "skyrl" && kind !== "tinker")
-    throw new SpecdojoError("invalid-option", `${JSON.stringify(kind)} is not a kind of backend`, {
+  const given = args["backend-kind"] ?? "tinker";
+  const profile = given === "skyrl" ? "skyrl-jax" : given;
+  if (!Object.hasOwn(capabilityTable, profile))
+    throw new SpecdojoError("invalid-option", `${JSON.stringify(given)} is not a kind of backend`, {
       place: "--backend-kind",
-      remedy: "Use local, skyrl or tinker.",
+      remedy: "Use local, tinker, skyrl, skyrl-jax, skyrl-fsdp or skyrl-megatron.",
     });
+  const known = profile as BackendProfile;
   const apiKey = process.env.TINKER_API_KEY;
-  return { baseUrl, kind, ...(apiKey === undefined ? {} : { apiKey }) };
+  return { baseUrl, kind: kindOf(known), profile: known, ...(apiKey === undefined ? {} : { apiKey }) };
 }
 
 /** Not a fault: the user stopped the run. */

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { describe, it } from "vitest";
-import { type BackendProfile, capabilityTable } from "../../src/backend/capabilities.js";
+import { type BackendProfile, capabilityTable, kindOf } from "../../src/backend/capabilities.js";
 import { connectBackend } from "../../src/backend/client.js";
 import { startWorker } from "../../src/backend/worker.js";
 import { loadTokenizer } from "../../src/rollout/tokenizer.js";
@@ -24,13 +24,12 @@ async function text(model: string, backend: Target["backend"]): Promise<Target> 
 if (url !== undefined) {
   const profile = (env.SPECDOJO_CONFORMANCE_PROFILE ?? "tinker") as BackendProfile;
   if (!(profile in capabilityTable)) throw new Error(`SPECDOJO_CONFORMANCE_PROFILE: there is no ${profile}`);
-  const kind = profile.startsWith("skyrl") ? "skyrl" : profile === "local" ? "local" : "tinker";
   conformance(`${profile} at ${url}`, async () =>
     text(
       env.SPECDOJO_CONFORMANCE_MODEL ?? bundled,
       await connectBackend({
         baseUrl: url,
-        kind,
+        kind: kindOf(profile),
         profile,
         ...(env.SPECDOJO_CONFORMANCE_KEY === undefined ? {} : { apiKey: env.SPECDOJO_CONFORMANCE_KEY }),
       }),

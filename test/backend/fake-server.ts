@@ -147,7 +147,11 @@ export class FakeServer {
   }
 }
 
-const immediate = new Set(["create_session", "session_heartbeat", "create_sampling_session"]);
+const immediate = {
+  has: (path: string): boolean =>
+    ["create_session", "session_heartbeat", "create_sampling_session"].includes(path) ||
+    path.startsWith("training_runs/"),
+};
 const isHttpFailure = (value: unknown): value is { status: number; body: unknown } =>
   isObject(value) && typeof value.status === "number";
 

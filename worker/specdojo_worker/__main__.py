@@ -100,6 +100,17 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     log = logging.getLogger("specdojo")
 
+    # From the start: importing takes seconds, and a parent may be killed at any moment.
+    serving: list[Callable[[str], None]] = []
+
+    def end(why: str) -> None:
+        if serving:
+            serving[0](why)
+        log.info("stopping: %s", why)
+        os._exit(1)
+
+    watch_parent(options.parent_pid, end)
+
     import uvicorn
 
     from .checkpoints import CheckpointStore
@@ -129,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     app = application(Api(engine, Workspace(runtime, store), store, session_seconds=options.session_timeout), token)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False))
 
-    def end(why: str) -> None:
+    def stop(why: str) -> None:
         log.info("stopping: %s", why)
         server.should_exit = True
         # A client that never reads its answer, or a long computation, must not keep the process.
@@ -147,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     # uvicorn ends on these signals and then raises them again: by then they have done their work.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    watch_parent(options.parent_pid, end)
+    serving.append(stop)
     threading.Thread(target=announce, name="ready", daemon=True).start()
     try:
         server.run(sockets=[listener])

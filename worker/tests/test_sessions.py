@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from client import HttpError, Worker, cross_entropy, encoded
+from client import ROOT, TOKEN, HttpError, Worker, cross_entropy, encoded
 
 SEQUENCE = [5, 9, 30, 31, 7, 8, 50, 51, 52, 1]
 ADAM = {"learning_rate": 1e-2}
@@ -103,3 +106,12 @@ def test_a_cancelled_request_is_not_computed(worker: Worker, directories: dict[s
     worker.request("POST", "/api/v1/cancel_future", {"request_id": waiting["request_id"]})
     assert "cancelled" in worker.wait(waiting)["error"]
     assert len(worker.wait(slow)["sequences"]) == 256
+
+
+def test_a_parent_that_dies_during_the_start_leaves_no_worker(tmp_path: Path) -> None:
+    environment = {**os.environ, "SPECDOJO_WORKER_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "specdojo_worker", "--state-dir", str(tmp_path), "--device", "cpu"]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.close()  # type: ignore[union-attr]
+    assert process.wait(60) in (0, 1)
+    assert list(tmp_path.iterdir()) == []
