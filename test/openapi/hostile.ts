@@ -46,7 +46,11 @@ export const hostile: [string, () => string | Uint8Array, Outcome][] = [
   ["cut off gzip", () => gzipSync(document({ "/a": get() })).subarray(0, 40), { refused: /damaged gzip/ }],
   ["gzip in gzip", () => gzipSync(gzipSync(document({ "/a": get() }))), { tools: 1 }],
   ["gzip bomb", () => gzipSync(Buffer.alloc(140 << 20, "[")), { refused: /more than \d+ bytes/ }],
-  ["gzip bomb in gzip", () => gzipSync(gzipSync(Buffer.alloc(140 << 20))), { refused: /more than \d+ bytes/ }],
+  [
+    "gzip bomb in gzip",
+    () => gzipSync(gzipSync(Buffer.alloc(140 << 20))),
+    { refused: /more than \d+ bytes/ },
+  ],
   // Other formats and versions
   [
     "Postman",
