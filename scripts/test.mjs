@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build, checkNode, installPackages, root, run, tool } from "./install.mjs";
 
@@ -100,33 +100,50 @@ if (installed) {
 /** Counts from vitest's report; a file that could not be loaded is one failure. */
 async function vitestCounts() {
   const report = JSON.parse(await readFile(vitestFile, "utf8"));
-  const unloaded = report.testResults.filter(
-    ({ status, assertionResults }) =>
-      status === "failed" && !assertionResults.some((test) => test.status === "failed"),
-  ).length;
+  const failures = report.testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const failed = assertionResults.filter((test) => test.status === "failed");
+    const file = relative(root, name);
+    if (status === "failed" && failed.length === 0) return [`${file}: ${message}`];
+    return failed.map((test) => `${file} > ${test.fullName}\n${test.failureMessages.join("\n")}`);
+  });
   return {
     passed: report.numPassedTests,
-    failed: report.numFailedTests + unloaded,
+    failed: failures.length,
     skipped: report.numPendingTests,
+    failures,
   };
 }
 
 async function pytestCounts() {
-  const [suite] = (await readFile(pytestFile, "utf8")).match(/<testsuite [^>]*>/) ?? [""];
+  const text = await readFile(pytestFile, "utf8");
+  const [suite] = text.match(/<testsuite [^>]*>/) ?? [""];
+  const failures = [
+    ...text.matchAll(
+      /<testcase classname="([^"]*)" name="([^"]*)"[^>]*><(?:failure|error) message="([^"]*)"/g,
+    ),
+  ];
   const count = (name) => Number(new RegExp(` ${name}="(\\d+)"`).exec(suite)?.[1]);
   const failed = count("failures") + count("errors");
-  return { passed: count("tests") - failed - count("skipped"), failed, skipped: count("skipped") };
+  return {
+    passed: count("tests") - failed - count("skipped"),
+    failed,
+    skipped: count("skipped"),
+    failures: failures.map(([, file, name, message]) => `${file} > ${name}\n${message}`),
+  };
 }
 
-console.log("");
-for (const { name, ok, seconds } of steps)
-  console.log(`${ok ? "ok    " : "FAILED"}  ${name} (${seconds.toFixed(1)} s)`);
 const allRan = existsSync(vitestFile) && existsSync(pytestFile);
 const counts = allRan ? await Promise.all([vitestCounts(), pytestCounts()]) : [];
 await rm(results, { recursive: true, force: true });
+// What failed stands at the end, where a log that was cut still has it.
+for (const failure of counts.flatMap(({ failures }) => failures))
+  console.log(`\nFAILED  ${failure.slice(0, 2000)}`);
+console.log("");
+for (const { name, ok, seconds } of steps)
+  console.log(`${ok ? "ok    " : "FAILED"}  ${name} (${seconds.toFixed(1)} s)`);
 const sum = (name) => counts.reduce((total, part) => total + part[name], 0);
 if (sum("skipped") > 0) console.log(`${sum("skipped")} skipped`);
-if (allRan && counts.every((part) => Object.values(part).every(Number.isInteger)))
+if (allRan && counts.every((part) => [part.passed, part.failed, part.skipped].every(Number.isInteger)))
   console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
 else console.log("Not every test could be run.");
 process.exitCode = steps.every(({ ok }) => ok) && allRan ? 0 : 1;

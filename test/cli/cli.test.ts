@@ -143,7 +143,7 @@ const inputs: [string, string[], RegExp[]][] = [
   [
     "an unknown kind of backend",
     ["bootstrap", petstore, "--backend-url", "http://127.0.0.1:1", "--backend-kind", "cloud"],
-    [/"cloud"/, /local, skyrl or tinker/],
+    [/"cloud"/, /local, tinker, skyrl/],
   ],
   ["no run to resume", ["resume", "AT/"], [/no run/, /remedy/]],
   ["nothing to evaluate", ["eval", "AT/none"], [/none/]],
