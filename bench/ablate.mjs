@@ -17,12 +17,15 @@ import { build, checkNode, installPackages, root } from "../scripts/install.mjs"
 
 const variants = {
   full: { title: "full", change: {} },
-  shared: { title: "shared weights", change: { sharedWeights: true } },
-  frozen: { title: "frozen Generator", change: { frozenGenerator: true } },
-  "no-difficulty": { title: "no difficulty reward", change: { difficultyReward: false } },
-  "no-anchor": { title: "no gold anchor", change: { goldAnchor: false } },
-  free: { title: "free answers", change: { answer: "free" } },
-  supervised: { title: "supervised", change: { method: "supervised" } },
+  shared: { title: "shared weights", change: { sharedWeights: true, supervisedBaseline: false } },
+  frozen: { title: "frozen Generator", change: { frozenGenerator: true, supervisedBaseline: false } },
+  "no-difficulty": {
+    title: "no difficulty reward",
+    change: { difficultyReward: false, supervisedBaseline: false },
+  },
+  "no-anchor": { title: "no gold anchor", change: { goldAnchor: false, supervisedBaseline: false } },
+  free: { title: "free answers", change: { answer: "free", supervisedBaseline: false } },
+  supervised: { title: "supervised", change: { method: "supervised", supervisedBaseline: false } },
 };
 
 const options = readOptions();

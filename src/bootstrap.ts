@@ -59,7 +59,7 @@ import type { JsonObject, JsonValue } from "./util/json.js";
 import { type Progress, silentProgress } from "./util/progress.js";
 import { version } from "./version.js";
 
-type DeepPartial<T> = { [K in keyof T]?: T[K] extends object ? DeepPartial<T[K]> : T[K] };
+export type DeepPartial<T> = { [K in keyof T]?: T[K] extends object ? DeepPartial<T[K]> : T[K] };
 
 /** Where and how a run is worked on; may differ between its start and its resumption. */
 export interface RunOptions {
@@ -92,7 +92,8 @@ export interface BootstrapOptions extends RunOptions {
   tasksFile?: string;
 }
 
-const heldOutCount = 60;
+/** Held-out tasks that a run is measured on when the user gives none. */
+export const heldOutCount = 60;
 
 /**
  * From an OpenAPI document to a tuned tool-calling agent: ingests the document, lets a Generator and a Solver play
@@ -161,7 +162,11 @@ async function alone<T>(dir: string, folder: { make: boolean }, body: () => Prom
   }
 }
 
-async function configFor(named: string, { config = {}, seed = 0 }: BootstrapOptions): Promise<RunConfig> {
+/** The whole configuration of a run with the model `named`. Throws `invalid-option`. */
+export async function configFor(
+  named: string,
+  { config = {}, seed = 0 }: BootstrapOptions,
+): Promise<RunConfig> {
   const defaults = named === bundledModel ? smallConfig : paperConfig;
   // A run may be resumed from another folder.
   const isFolder = named !== bundledModel && existsSync(named);
@@ -201,7 +206,7 @@ function merge(base: object, change: JsonObject): unknown {
   return result;
 }
 
-function tasksText(tasks: BootstrapOptions["tasks"]): string | undefined {
+export function tasksText(tasks: BootstrapOptions["tasks"]): string | undefined {
   return tasks === undefined || typeof tasks === "string" ? tasks : toJsonLines(tasks);
 }
 
@@ -224,25 +229,9 @@ async function finish(run: RunDirectory, agentDir: string, options: RunOptions):
   const signal = options.signal ?? new AbortController().signal;
   const menu = buildToolMenu(await loadOpenApi(run.path("document.json")), config.menu);
   progress.phase("starting the worker", 1);
-  let python: Promise<string> | undefined;
-  const interpreter = (): Promise<string> => {
-    python ??= ensureEnvironment({
-      onProgress: (line) => progress.line(line),
-      signal,
-      ...(options.python === undefined ? {} : { python: options.python }),
-    }).then((found) => found.python);
-    return python;
-  };
-  const modelDir =
-    config.model === bundledModel
-      ? bundledModelDir()
-      : await resolveModel(config.model, {
-          python: interpreter,
-          onProgress: (line) => progress.line(line),
-          signal,
-        });
+  const { modelDir, python } = await modelFiles(config, options, progress, signal);
   const tokenizer = await loadTokenizer(modelDir);
-  const backend = await openBackend(run, interpreter, options, signal);
+  const backend = await openBackend(run.path("checkpoints"), python, options, signal);
   try {
     progress.update(1);
     const remote = options.backend !== undefined && config.model !== bundledModel;
@@ -263,8 +252,33 @@ async function finish(run: RunDirectory, agentDir: string, options: RunOptions):
   }
 }
 
-async function openBackend(
-  run: RunDirectory,
+/** The model's folder, downloaded where it must be, and how to get the worker's interpreter. */
+export async function modelFiles(
+  config: RunConfig,
+  options: Pick<RunOptions, "python">,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<{ modelDir: string; python: () => Promise<string> }> {
+  let found: Promise<string> | undefined;
+  const onProgress = (line: string): void => progress.line(line);
+  const python = (): Promise<string> => {
+    found ??= ensureEnvironment({
+      onProgress,
+      signal,
+      ...(options.python === undefined ? {} : { python: options.python }),
+    }).then((environment) => environment.python);
+    return found;
+  };
+  const modelDir =
+    config.model === bundledModel
+      ? bundledModelDir()
+      : await resolveModel(config.model, { python, onProgress, signal });
+  return { modelDir, python };
+}
+
+/** The backend of the options, or a worker that keeps its checkpoints in `stateDir` (default: a temporary folder). */
+export async function openBackend(
+  stateDir: string | undefined,
   python: () => Promise<string>,
   { backend, onLog }: RunOptions,
   signal: AbortSignal,
@@ -276,7 +290,7 @@ async function openBackend(
   }
   return startWorker({
     python: await python(),
-    stateDir: run.path("checkpoints"),
+    ...(stateDir === undefined ? {} : { stateDir }),
     signal,
     ...(onLog === undefined ? {} : { onLog }),
   });
@@ -302,7 +316,7 @@ async function train(context: RunContext, modelDir: string, agentDir: string): P
   const tunedSource = tunedPath === null ? { baseModel: context.baseModel } : { path: tunedPath };
   const { iteration } = run.manifest.position;
   if (run.manifest.position.phase === "baseline") {
-    const supervised = await supervisedBaseline(context);
+    const supervised = config.supervisedBaseline ? await supervisedBaseline(context) : undefined;
     progress.phase("measuring", 4);
     const base = await backend.createSampler({ baseModel: context.baseModel });
     const tuned = await backend.createSampler(tunedSource);
@@ -318,10 +332,12 @@ async function train(context: RunContext, modelDir: string, agentDir: string): P
       seed: config.seed,
     });
     progress.update(2);
-    const model = asked(await backend.createSampler({ path: supervised }));
-    evaluation.baselines.push(
-      await evaluateBaseline("supervised training on the same tasks", model, evaluation, menu.tools),
-    );
+    if (supervised !== undefined) {
+      const model = asked(await backend.createSampler({ path: supervised }));
+      evaluation.baselines.push(
+        await evaluateBaseline("supervised training on the same tasks", model, evaluation, menu.tools),
+      );
+    }
     evaluation.otherApis = await otherApis(context, base, tuned);
     progress.update(4);
     await writeAtomic(run.path("evaluation.json"), `${JSON.stringify(evaluation, undefined, 2)}\n`);
@@ -387,13 +403,16 @@ function askedModel({ config, menu, tokenizer }: RunContext, sampler: SamplingCl
   });
 }
 
+/** Requests about made-up APIs that are in no training data. */
+export const otherRequests = (): Promise<ReplayItem[]> => loadReplay(bundledModelDir(), "other-apis.jsonl");
+
 /** Right answers of base and tuned model on requests about made-up APIs that are in no training data. */
 async function otherApis(
   { config, tokenizer }: RunContext,
   base: SamplingClient,
   tuned: SamplingClient,
 ): Promise<Evaluation["otherApis"]> {
-  const items = await loadReplay(bundledModelDir(), "other-apis.jsonl");
+  const items = await otherRequests();
   if (items.length === 0) return null;
   const share = async (sampler: SamplingClient): Promise<number> => {
     const texts = await samplerSolver(sampler, tokenizer).complete(

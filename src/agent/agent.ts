@@ -138,7 +138,8 @@ export type CreateAgentOptions = ToolsetOptions & {
  */
 export function createAgent<O = UntypedOperations>(options: CreateAgentOptions): Agent<O> {
   const { style = briefStyle, maxTokens = 512, maxTools = 64 } = options;
-  const solver = "solver" in options ? options.solver : samplerSolver(options.sampler, options.tokenizer);
+  const solver =
+    "solver" in options ? options.solver : samplerSolver(options.sampler, options.tokenizer, { style });
   const toolset = createToolset<O>(options);
   const { menu } = toolset;
   const validator = createArgumentValidator();

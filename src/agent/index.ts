@@ -46,8 +46,8 @@ export {
 export { type DefinedTool, defineTool, type ToolContext, type ToolDefinition } from "./define-tool.js";
 export { type ExportOptions, exportAgent } from "./export.js";
 export { type GenerateOptions, generateClient } from "./generate-client.js";
-export { type MenuGrammarOptions, menuGrammar } from "./gguf/grammar.js";
 export { type GgufSolverOptions, ggufSolver } from "./gguf/solver.js";
+export { type MenuGrammarOptions, menuGrammar } from "./grammar/menu.js";
 export { agentFolder, type LoadOptions as LoadAgentOptions, loadAgent, type Runtime } from "./load.js";
 export { AGENT_FORMAT, type AgentManifest, manifestSchema } from "./manifest.js";
 export { readMenu, writeMenu } from "./menu-file.js";

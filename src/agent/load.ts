@@ -93,9 +93,10 @@ export async function openSolver(
     const { ggufSolver } = await import("./gguf/solver.js");
     return ggufSolver({ file: join(dir, ggufFile), tokenizer, style: manifest.prompts });
   }
-  if (options.sampler !== undefined) return samplerSolver(options.sampler, tokenizer);
+  const style = manifest.prompts;
+  if (options.sampler !== undefined) return samplerSolver(options.sampler, tokenizer, { style });
   if (options.backend !== undefined)
-    return samplerSolver(await options.backend.createSampler({ baseModel: model }), tokenizer);
+    return samplerSolver(await options.backend.createSampler({ baseModel: model }), tokenizer, { style });
   const { startWorker } = await import("../backend/worker.js");
   const { python, onLog } = options;
   const worker = await startWorker({
@@ -103,7 +104,8 @@ export async function openSolver(
     ...(onLog === undefined ? {} : { onLog }),
   });
   try {
-    return samplerSolver(await worker.createSampler({ baseModel: model }), tokenizer, () => worker.close());
+    const sampler = await worker.createSampler({ baseModel: model });
+    return samplerSolver(sampler, tokenizer, { style, close: () => worker.close() });
   } catch (error) {
     await worker.close();
     throw error;

@@ -2,7 +2,8 @@ import type { SamplingClient } from "../backend/types.js";
 import type { RenderableTool } from "../openapi/render.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
 import type { ChatMessage } from "../task/conversation.js";
-import { callStart } from "../task/prompts.js";
+import { briefStyle, callStart, type PromptStyle } from "../task/prompts.js";
+import { menuGrammar } from "./grammar/menu.js";
 
 export interface CompleteOptions {
   maxTokens: number;
@@ -33,22 +34,44 @@ export interface Solver {
   close(): Promise<void>;
 }
 
+export interface SamplerSolverOptions {
+  /** The prompts that the model was trained on. */
+  style?: PromptStyle;
+  /**
+   * Default true: where the tools of a question are known and the sampler follows grammars, only calls that their
+   * schemas allow can be written. A sampler that does not is held to the start of an answer alone (`mustCall`).
+   */
+  constrained?: boolean;
+  close?: () => Promise<void>;
+}
+
 /** A solver that samples greedily from a backend, all prompts in one batch. */
 export function samplerSolver(
   sampler: SamplingClient,
   tokenizer: Tokenizer,
-  close?: () => Promise<void>,
+  options: SamplerSolverOptions = {},
 ): Solver {
+  const { style = briefStyle, close } = options;
+  const guided = options.constrained !== false && sampler.followsGrammars === true;
   return {
     async complete(prompts, { maxTokens, signal, tools, mustCall, onUsage }) {
       if (prompts.length === 0) return [];
       const params = { maxTokens, temperature: 0, stop: [...tokenizer.stopTokens] };
-      const starts = prompts.map((_, i) => (mustCall === true ? callStart(tools?.[i] ?? []) : ""));
-      const requests = prompts.map((messages, i) => ({
-        prompt: [...tokenizer.renderChat([...messages]), ...tokenizer.encode(starts[i] ?? "")],
-        count: 1,
-        params,
-      }));
+      const grammars = prompts.map((_, i) => {
+        const shown = tools?.[i];
+        return guided && shown !== undefined ? menuGrammar(shown, { style, mustCall }) : undefined;
+      });
+      const starts = prompts.map((_, i) =>
+        mustCall === true && grammars[i] === undefined ? callStart(tools?.[i] ?? []) : "",
+      );
+      const requests = prompts.map((messages, i) => {
+        const grammar = grammars[i];
+        return {
+          prompt: [...tokenizer.renderChat([...messages]), ...tokenizer.encode(starts[i] ?? "")],
+          count: 1,
+          params: grammar === undefined ? params : { ...params, grammar },
+        };
+      });
       const results = await sampler.sample(requests, signal === undefined ? {} : { signal });
       return results.map(({ sequences }, i) => {
         const tokens = sequences[0]?.tokens ?? [];

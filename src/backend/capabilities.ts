@@ -23,6 +23,10 @@ export interface Capabilities {
   adamOptions: boolean;
   /** The same seed, weights and batch give the same tokens. */
   seededSampling: boolean;
+  /** `prompt_logprobs` has an entry for each token, null for the first, or leaves the first out. */
+  promptLogprobs: "all" | "without-first";
+  /** `sampling_params.grammar` (GBNF) limits what is sampled. */
+  grammars: boolean;
   /** A sampler may be used after its model has trained on. Where false, such a use is refused. */
   samplersOutliveTraining: boolean;
   /** How many models one server trains at a time; `createModel` refuses a second one where it is one. */
@@ -42,6 +46,8 @@ const skyrl = {
   klInLoss: false,
   gradClip: false,
   seededSampling: false,
+  promptLogprobs: "all",
+  grammars: false,
   samplersOutliveTraining: false,
   archiveId: "bare",
 } as const;
@@ -57,6 +63,8 @@ export const capabilityTable: Readonly<Record<BackendProfile, Readonly<Capabilit
     gradClip: true,
     adamOptions: true,
     seededSampling: true,
+    promptLogprobs: "all",
+    grammars: true,
     samplersOutliveTraining: true,
     trainableModels: "many",
     archiveId: "typed",
@@ -71,11 +79,19 @@ export const capabilityTable: Readonly<Record<BackendProfile, Readonly<Capabilit
     gradClip: true,
     adamOptions: true,
     seededSampling: false,
+    promptLogprobs: "all",
+    grammars: false,
     samplersOutliveTraining: true,
     trainableModels: "many",
     archiveId: "typed",
   },
-  "skyrl-jax": { ...skyrl, lossReduction: "sequence-mean", adamOptions: true, trainableModels: "many" },
+  "skyrl-jax": {
+    ...skyrl,
+    lossReduction: "sequence-mean",
+    adamOptions: true,
+    promptLogprobs: "without-first",
+    trainableModels: "many",
+  },
   "skyrl-fsdp": { ...skyrl, lossReduction: "sum", adamOptions: false, trainableModels: "one" },
   "skyrl-megatron": { ...skyrl, lossReduction: "sum", adamOptions: false, trainableModels: "many" },
 };

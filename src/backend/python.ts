@@ -14,6 +14,7 @@ export const requiredPackages: Readonly<Record<string, string>> = {
   jinja2: "3.1",
   starlette: "0.50",
   uvicorn: "0.40",
+  llguidance: "1.7",
 };
 
 export interface PythonInfo {

@@ -29,6 +29,10 @@ export class RemoteSampler implements SamplingClient {
     this.#outdated = outdated;
   }
 
+  get followsGrammars(): boolean {
+    return this.#capabilities.grammars;
+  }
+
   async sample(
     requests: readonly SampleRequest[],
     options: { signal?: AbortSignal; onProgress?: (done: number, total: number) => void } = {},
@@ -66,7 +70,7 @@ export class RemoteSampler implements SamplingClient {
       });
       await forEachBounded(calls, inFlight, async (call) => {
         const reply = await this.#transport.settle("asample", call.body, call.requestId, sampleReply, signal);
-        const result = toResult(reply);
+        const result = toResult(reply, this.#capabilities.promptLogprobs);
         const asked = requests[call.index]?.count;
         if (result.sequences.length !== asked)
           throw new SpecdojoError(
@@ -101,16 +105,22 @@ function sampleBody(request: SampleRequest, sessionId: string, seqId: number): R
       top_k: params.topK ?? -1,
       stop: params.stop,
       ...(params.seed === undefined ? {} : { seed: params.seed }),
+      ...(params.grammar === undefined ? {} : { grammar: params.grammar }),
     },
     ...(request.promptLogprobs === true ? { prompt_logprobs: true } : {}),
   };
 }
 
-function toResult(reply: (typeof sampleReply)["_output"]): SampleResult {
+function toResult(
+  reply: (typeof sampleReply)["_output"],
+  shape: Capabilities["promptLogprobs"],
+): SampleResult {
   const sequences = reply.sequences.map(({ tokens, logprobs, stop_reason }) => ({
     tokens,
     logprobs,
     stopReason: stop_reason,
   }));
-  return reply.prompt_logprobs == null ? { sequences } : { sequences, promptLogprobs: reply.prompt_logprobs };
+  if (reply.prompt_logprobs == null) return { sequences };
+  const promptLogprobs = shape === "all" ? reply.prompt_logprobs : [null, ...reply.prompt_logprobs];
+  return { sequences, promptLogprobs };
 }

@@ -10,6 +10,8 @@ export interface SamplingParams {
   seed?: number;
   /** Token ids that end a completion; the stop token is part of the returned tokens. */
   stop: number[];
+  /** GBNF that the completion's text keeps to; only for a sampler that `followsGrammars`. */
+  grammar?: string;
 }
 
 /** One completion. `tokens` and `logprobs` have equal length; logprobs are those of the sampling distribution at temperature 1. */
@@ -36,6 +38,8 @@ export interface SampleRequest {
 
 /** A frozen copy of weights that can be sampled. */
 export interface SamplingClient {
+  /** It keeps to `SamplingParams.grammar`. Default false. */
+  readonly followsGrammars?: boolean;
   /**
    * Samples all requests, in one batch where the backend can; results come back in the order of the requests.
    * With a seed in every request the result does not depend on timing.

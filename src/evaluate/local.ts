@@ -102,7 +102,7 @@ export async function startLocalModels(options: LocalOptions = {}): Promise<Loca
       const { folder, style, maxTokens } = await locate(name, python);
       const tokenizer = await loadTokenizer(folder);
       const sampler = await worker.createSampler({ baseModel: folder });
-      return { solver: samplerSolver(sampler, tokenizer), style, maxTokens };
+      return { solver: samplerSolver(sampler, tokenizer, { style }), style, maxTokens };
     },
     async openBench(name) {
       const { folder, style, maxTokens } = await locate(name, python);

@@ -79,6 +79,8 @@ export const runConfigSchema = z.strictObject({
   }),
   gradClipNorm: z.number().nonnegative(),
   weightDecay: z.number().nonnegative(),
+  /** Also train on the run's tasks with supervision, from the base model and with as many steps, to compare. */
+  supervisedBaseline: z.boolean().default(true),
   /** Steps between checkpoints. A killed run repeats at most this many. */
   checkpointEvery: positive,
   /** The finished agent shows all tools up to this number, and searches the menu above it. */
@@ -125,6 +127,7 @@ export const paperConfig: Omit<RunConfig, "seed" | "model"> = {
   },
   gradClipNorm: 1,
   weightDecay: 0,
+  supervisedBaseline: true,
   checkpointEvery: 5,
   maxTools: 16,
 };

@@ -4,6 +4,7 @@ import * as z from "zod";
 import * as z3 from "zod/v3";
 import { type CreateAgentOptions, createAgent } from "../../src/agent/agent.js";
 import { defineTool } from "../../src/agent/define-tool.js";
+import { menuGrammar } from "../../src/agent/grammar/menu.js";
 import { project, resultText } from "../../src/agent/result-text.js";
 import { lazySolver, type Solver, samplerSolver } from "../../src/agent/solver.js";
 import { createToolset } from "../../src/agent/toolset.js";
@@ -11,6 +12,7 @@ import type { SampleRequest } from "../../src/backend/types.js";
 import { validateArguments } from "../../src/openapi/index.js";
 import type { Tokenizer } from "../../src/rollout/tokenizer.js";
 import type { ChatMessage } from "../../src/task/conversation.js";
+import { briefStyle } from "../../src/task/prompts.js";
 import { json, mockServer, petstoreMenu } from "./helpers.js";
 
 /** Answers with the given texts in turn, and keeps the prompts. */
@@ -213,6 +215,23 @@ describe("decide", () => {
       params: { temperature: 0, maxTokens: 99, stop: [0] },
     });
     await samplerSolver(sampler, tokenizer).close();
+
+    // Tools are given as a grammar to a sampler that follows one, unless it is switched off.
+    const menu = await petstoreMenu();
+    const [tool] = menu.tools;
+    if (tool === undefined) throw new Error("no tools");
+    const asked = { maxTokens: 99, tools: [[tool]] };
+    const question = [[{ role: "user" as const, content: "a" }]];
+    const following = { ...sampler, followsGrammars: true };
+    for (const solver of [
+      samplerSolver(following, tokenizer),
+      samplerSolver(following, tokenizer, { constrained: false }),
+      samplerSolver(sampler, tokenizer),
+    ])
+      await solver.complete(question, asked);
+    const grammars = requests.slice(1).map((batch) => batch[0]?.params.grammar);
+    expect(grammars).toEqual([menuGrammar([tool], { style: briefStyle }), undefined, undefined]);
+    expect(grammars[0]).toContain(tool.name);
   });
 });
 

@@ -205,6 +205,18 @@ describe("sampling", () => {
     expect(again?.promptLogprobs).toEqual([null, -1]);
   });
 
+  it("gives one prompt logprob per token, also where the server leaves out the first", async () => {
+    server.on("asample", () => ({
+      sequences: [{ tokens: [3], logprobs: [-0.5], stop_reason: "stop" }],
+      prompt_logprobs: [-1, -2],
+    }));
+    const skyrl = await connectBackend({ baseUrl, kind: "skyrl", profile: "skyrl-jax", clock });
+    const sampler = await skyrl.createSampler({ baseModel: "tiny" });
+    const [result] = await sampler.sample([{ ...request(7, 1), promptLogprobs: true }]);
+    expect(result?.promptLogprobs).toEqual([null, -1, -2]);
+    await skyrl.close();
+  });
+
   it("posts a whole batch before waiting, with the batch's size, and at most 64 at a time", async () => {
     server.holdBatches = true;
     const sampler = await backend.createSampler({ baseModel: "tiny" });

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from .attention import PackedPlan
 from .errors import ComputeError
+from .grammar import Guide, guide
 from .models import Network
 from .packing import common_prefix, pack, padded, padded_length, sort_key
 from .rng import uniforms
@@ -51,6 +52,8 @@ class SampleSpec:
     prompt_logprobs: bool = False
     prompt_logprobs_last: int | None = None
     """Only so many tokens at the prompt's end are scored; None scores all."""
+    grammar: str | None = None
+    """GBNF that every completion keeps to."""
     first: int = 0
     """Number of the first completion, where a request was split."""
 
@@ -64,7 +67,10 @@ class Completion:
 
 @dataclass
 class SampleOutput:
-    """Completions in sample order. Logprobs are the model's log-softmax at temperature 1 of the tokens drawn."""
+    """Completions in sample order.
+
+    Logprobs are the model's log-softmax at temperature 1 of the tokens drawn, whatever top_p, top_k or a grammar left out.
+    """
 
     completions: list[Completion]
     prompt_logprobs: list[float | None] | None
@@ -176,6 +182,7 @@ class _Row:
     limit: int
     tokens: list[int]
     logprobs: list[float]
+    guide: Guide | None = None
     reason: str = "length"
 
 
@@ -249,7 +256,7 @@ def _sample_chunk(network: Network, specs: list[SampleSpec]) -> list[SampleOutpu
         group = number[keys[request]]
         prompts[group] = spec.prompt
         limit = min(spec.max_tokens, network.max_context - len(spec.prompt))
-        made = [_Row(request, spec.first + i, spec, limit, [], []) for i in range(spec.count)]
+        made = [_Row(request, spec.first + i, spec, limit, [], [], _guide(network, spec)) for i in range(spec.count)]
         rows.append(made)
         grid[group].extend(row for row in made if row.limit > 0)
 
@@ -274,6 +281,10 @@ def _sample_chunk(network: Network, specs: list[SampleSpec]) -> list[SampleOutpu
         )
         for request, made in enumerate(rows)
     ]
+
+
+def _guide(network: Network, spec: SampleSpec) -> Guide | None:
+    return None if spec.grammar is None else guide(spec.grammar, network.directory, spec.stop, network.vocabulary)
 
 
 def _last(scores: list[float | None], count: int | None) -> list[float | None]:
@@ -350,7 +361,10 @@ def _decode(
             if token in row.spec.stop:
                 row.reason = "stop"
                 slots[slot] = None
-            elif len(row.tokens) >= row.limit:
+                continue
+            if row.guide is not None:
+                row.guide.take(token)
+            if len(row.tokens) >= row.limit:
                 slots[slot] = None
         step += 1
         live = [[slot for slot in range(g * width, (g + 1) * width) if slots[slot] is not None] for g in range(groups)]
@@ -378,17 +392,24 @@ def _draw(logits: torch.Tensor, slots: list[_Row | None], step: int) -> tuple[li
     """One token per slot (0 for an empty one) and its logprob at temperature 1."""
     logprobs = torch.log_softmax(logits, dim=-1)
     live = [row for row in slots if row is not None]
+    open_ = logprobs
+    for slot, row in enumerate(slots):
+        if row is not None and row.guide is not None:
+            if open_ is logprobs:
+                open_ = logprobs.clone()
+            open_[slot].masked_fill_(torch.from_numpy(~row.guide.allowed()).to(logits.device), float("-inf"))
+            open_[slot] -= open_[slot].max()
     choice: torch.Tensor | None = None
     if any(row.spec.temperature <= 0 for row in live):
-        choice = logprobs.argmax(-1)
+        choice = open_.argmax(-1)
     if any(row.spec.temperature > 0 for row in live):
         seeds = np.array([0 if row is None else row.spec.seed for row in slots], dtype=np.uint64)
         samples = np.array([0 if row is None else row.index for row in slots], dtype=np.uint64)
         u = torch.from_numpy(uniforms(seeds, samples, np.full(len(slots), step, dtype=np.uint64))).to(logits.device)
-        scaled = logprobs
+        scaled = open_
         if any(row.spec.temperature not in (1.0, 0.0) for row in live):
             temperature = torch.tensor([1.0 if row is None or row.spec.temperature <= 0 else row.spec.temperature for row in slots], device=logits.device)
-            scaled = logprobs / temperature[:, None]
+            scaled = open_ / temperature[:, None]
             scaled = scaled - scaled.max(-1, keepdim=True).values
         weights = scaled.exp()
         top_k = [0 if row is None else row.spec.top_k for row in slots]

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from .errors import RequestError
+from .grammar import MAX_GRAMMAR
 from .models import Limits
 from .sampling import SampleSpec
 from .training import LOSS_OPTIONS, LOSSES, AdamParams, Datum
@@ -287,6 +288,9 @@ def sample_spec(fields: Fields, seed: int, limits: Limits | None, ends: frozense
     temperature = params.number("temperature", low=0.0, high=100.0, default=1.0)
     if 0 < temperature < 1e-3:
         raise params.fail("temperature", "must be 0 (greedy) or at least 0.001")
+    grammar = params.get("grammar")
+    if grammar is not None and not (isinstance(grammar, str) and 0 < len(grammar) <= MAX_GRAMMAR):
+        raise params.fail("grammar", f"must be a GBNF grammar of at most {MAX_GRAMMAR} characters")
     return SampleSpec(
         prompt=prompt,
         count=fields.integer("num_samples", low=1, high=MAX_SAMPLES, default=1),
@@ -296,6 +300,7 @@ def sample_spec(fields: Fields, seed: int, limits: Limits | None, ends: frozense
         stop=stop,
         top_p=params.number("top_p", low=0.0, high=1.0, default=1.0),
         top_k=max(top_k, 0),
+        grammar=grammar,
         prompt_logprobs=fields.flag("prompt_logprobs", False),
         prompt_logprobs_last=last,
     )

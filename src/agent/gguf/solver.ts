@@ -5,8 +5,9 @@ import type { Tokenizer } from "../../rollout/tokenizer.js";
 import type { ChatMessage } from "../../task/conversation.js";
 import { briefStyle, type PromptStyle } from "../../task/prompts.js";
 import { SpecdojoError } from "../../util/errors.js";
+import { menuGrammar } from "../grammar/menu.js";
+import type { GrammarLimits } from "../grammar/schema.js";
 import type { CompleteOptions, Solver } from "../solver.js";
-import { menuGrammar } from "./grammar.js";
 import {
   importLlama,
   type Llama,
@@ -15,7 +16,6 @@ import {
   type LlamaModule,
   type LlamaSequence,
 } from "./llama.js";
-import type { GrammarLimits } from "./schema.js";
 
 export interface GgufSolverOptions {
   /** The GGUF file, as `specdojo export DIR --format gguf` writes it. */
@@ -30,6 +30,8 @@ export interface GgufSolverOptions {
   limits?: Partial<GrammarLimits>;
   /** Default true: keys and values of what a prompt shares with the one before are kept. */
   keepCache?: boolean;
+  /** Type of the kept keys and values. Default `F32`, as exact as the worker; `F16` takes half the memory. */
+  cacheType?: "F16" | "F32";
   /** CPU threads; default: as many as this process may use, at most 8. Threads without a core of their own only wait. */
   threads?: number;
   /** `auto` uses a GPU where node-llama-cpp finds one. Default false: small models answer at once on a CPU. */
@@ -183,6 +185,9 @@ class GgufSolver implements Solver {
       contextSize: this.#size,
       sequences: 1,
       flashAttention: false,
+      // As exact as the worker's: with fewer bits, near ties fall the other way.
+      experimentalKvCacheKeyType: this.options.cacheType ?? "F32",
+      experimentalKvCacheValueType: this.options.cacheType ?? "F32",
       threads: this.options.threads,
     });
     this.#sequence = this.#context.getSequence();

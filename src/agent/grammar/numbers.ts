@@ -1,3 +1,5 @@
+import { repeat } from "./notation.js";
+
 /** Longest whole number that is written: an id of 64 bits fits. */
 const maxDigits = 18;
 const unbounded = 10n ** BigInt(maxDigits) - 1n;
@@ -95,7 +97,7 @@ function magnitudes(low: bigint, high: bigint): string {
     if (a === least && b === most) whole = [whole?.[0] ?? length, length];
     else options.push(sameLength(String(a), String(b)));
   }
-  if (whole !== undefined) options.push(`[1-9] [0-9]{${whole[0] - 1},${whole[1] - 1}}`);
+  if (whole !== undefined) options.push(`[1-9] ${repeat("[0-9]", whole[0] - 1, whole[1] - 1)}`);
   return either(options);
 }
 

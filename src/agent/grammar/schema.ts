@@ -1,5 +1,6 @@
 import { own } from "../../openapi/pointer.js";
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../../util/json.js";
+import { repeat } from "./notation.js";
 import { decimalNumbers, wholeNumbers } from "./numbers.js";
 import { patternGrammar } from "./pattern.js";
 
@@ -167,7 +168,7 @@ export class SchemaGrammar {
       return rules.add("string", `"\\"" ${format.name} "\\""`);
     const char = rules.add("char", most === undefined ? freeBody : charBody);
     const high = Math.max(least, Math.min(most ?? this.limits.string, this.limits.string));
-    return rules.add("string", `"\\"" ${char}{${least},${high}} "\\""`);
+    return rules.add("string", `"\\"" ${repeat(char, least, high)} "\\""`);
   }
 
   #array(schema: Flat, depth: number): string | undefined {
@@ -187,7 +188,7 @@ export class SchemaGrammar {
     const item = this.value(schema.items, depth + 1);
     if (item === undefined) return least === 0 ? '"[]"' : undefined;
     if (high === 0) return '"[]"';
-    const filled = `${item} (${this.rules.comma} ${item}){${Math.max(least - 1, 0)},${high - 1}}`;
+    const filled = `${item} ${repeat(`(${this.rules.comma} ${item})`, Math.max(least - 1, 0), high - 1)}`;
     return this.rules.add("array", `"[" ${least === 0 ? `(${filled})?` : filled} "]"`);
   }
 
@@ -262,7 +263,7 @@ export class SchemaGrammar {
     if (value === undefined) return '"{}"';
     const key = this.#key();
     const high = Math.min(this.limits.items, numberOf(schema.maxProperties) ?? this.limits.items);
-    const filled = `${key} ${value} (${this.rules.comma} ${key} ${value}){0,${Math.max(high - 1, 0)}}`;
+    const filled = `${key} ${value} ${repeat(`(${this.rules.comma} ${key} ${value})`, 0, Math.max(high - 1, 0))}`;
     return this.rules.add(
       "map",
       `"{" ${(numberOf(schema.minProperties) ?? 0) > 0 ? filled : `(${filled})?`} "}"`,

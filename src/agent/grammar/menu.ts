@@ -1,5 +1,6 @@
 import type { RenderableTool } from "../../openapi/render.js";
 import type { PromptStyle } from "../../task/prompts.js";
+import { repeat } from "./notation.js";
 import { type GrammarLimits, literal, Rules, SchemaGrammar } from "./schema.js";
 
 export interface MenuGrammarOptions {
@@ -30,7 +31,7 @@ export function menuGrammar(tools: readonly RenderableTool[], options: MenuGramm
     return [`"{\\"name\\"" ${colon} ${name} ${comma} "\\"arguments\\"" ${colon} ${args} "}"`];
   });
   const call = calls.length === 0 ? undefined : rules.add("call", calls.join(" | "));
-  const some = `${call} (${rules.comma} ${call}){0,${limits.calls - 1}}`;
+  const some = `${call} ${repeat(`(${rules.comma} ${call})`, 0, limits.calls - 1)}`;
   const inside = call === undefined ? "" : mustCall ? ` ${some}` : ` (${some})?`;
   const answer = `"<tool_call_answer>["${inside} "]</tool_call_answer>"`;
   if (mustCall && style.instructions === "brief") return rules.text(answer);

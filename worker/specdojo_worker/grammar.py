@@ -1,0 +1,127 @@
+"""Constrained decoding: which tokens a grammar allows next.
+
+Grammars are GBNF, the notation of llama.cpp; llguidance compiles and follows them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from llguidance.gbnf_to_lark import gbnf_to_lark
+from tokenizers import Tokenizer
+
+from .errors import ComputeError
+
+MAX_GRAMMAR = 2**20
+"""Longest grammar, in characters."""
+
+KEPT = 256
+"""Compiled grammars that are kept: one per selection of tools."""
+
+
+class Guide:
+    """Follows one completion. `stop` are the token ids that end it; they are allowed where the grammar is fulfilled."""
+
+    def __init__(self, matcher: LLMatcher, stop: frozenset[int], vocabulary: int) -> None:
+        self._matcher = matcher
+        self._stop = list(stop)
+        self._vocabulary = vocabulary
+
+    def allowed(self) -> np.ndarray:
+        """Which tokens may follow: bool [vocabulary], at least one of them where there are stop tokens."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        mask = np.zeros(self._vocabulary, dtype=bool)
+        known = np.unpackbits(bits, bitorder="little")[: self._vocabulary]
+        mask[: len(known)] = known
+        mask[self._stop] = self._matcher.is_accepting()
+        if not mask.any():  # nothing can follow: better an end than a wrong token
+            mask[self._stop] = True
+        return mask
+
+    def take(self, token: int) -> None:
+        """The token that was drawn, unless it ended the completion."""
+        self._matcher.consume_token(token)
+        if self._matcher.is_error():
+            raise ComputeError(f"grammar: token {token} cannot be followed: {self._matcher.get_error()[:200]}", category="server")
+
+
+def guide(grammar: str, directory: Path, stop: frozenset[int], vocabulary: int) -> Guide:
+    """A new completion under `grammar`, for the model with this tokenizer and so many token ids.
+
+    Raises ComputeError where the grammar or the tokenizer cannot be used.
+    """
+    return Guide(_compiled(grammar, directory, vocabulary).deep_copy(), stop, vocabulary)
+
+
+@lru_cache(maxsize=KEPT)
+def _compiled(grammar: str, directory: Path, vocabulary: int) -> LLMatcher:
+    try:
+        lark = gbnf_to_lark(grammar)
+    except Exception as error:  # the converter's own error class is not public
+        raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: {error}") from error
+    matcher = LLMatcher(_tokenizer(directory, vocabulary), LLMatcher.grammar_from_lark(lark), log_level=0)
+    if matcher.is_error():
+        raise ComputeError(f"sampling_params.grammar: cannot be compiled: {matcher.get_error()[:500]}")
+    return matcher
+
+
+class _Vocabulary:
+    """The tokenizer as llguidance reads it: each token's bytes."""
+
+    bos_token_id = None
+
+    def __init__(self, path: Path, size: int) -> None:
+        text = path.read_text(encoding="utf-8")
+        tokenizer = json.loads(text)
+        self._whole = Tokenizer.from_str(text)
+        added = tokenizer.get("added_tokens", [])
+        known: dict[str, int] = tokenizer["model"]["vocab"]
+        if not isinstance(known, dict):
+            known = {token: i for i, (token, _) in enumerate(known)}
+        count = max([size, *(i + 1 for i in known.values()), *(token["id"] + 1 for token in added)])
+        self.tokens = [b""] * count
+        byte_level = "ByteLevel" in json.dumps([tokenizer.get("pre_tokenizer"), tokenizer.get("decoder")])
+        for token, i in known.items():
+            self.tokens[i] = _bytes_of_level(token) if byte_level else _bytes_of_piece(token)
+        for token in added:
+            self.tokens[token["id"]] = token["content"].encode()
+        # Turns' markers are no text. The tags of answers are, also where a tokenizer calls them special.
+        self.special_token_ids = [token["id"] for token in added if token.get("special") and "|" in token["content"]]
+        self.eos_token_id = self.special_token_ids[0] if self.special_token_ids else count - 1
+
+    def __call__(self, text: str) -> list[int]:
+        return self._whole.encode(text, add_special_tokens=False).ids
+
+
+def _byte_letters() -> dict[str, int]:
+    """The letter that byte-level BPE writes for each byte (GPT-2's `bytes_to_unicode`)."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_LETTERS = _byte_letters()
+
+
+def _bytes_of_level(token: str) -> bytes:
+    return bytes(_LETTERS[letter] for letter in token) if all(letter in _LETTERS for letter in token) else token.encode()
+
+
+def _bytes_of_piece(token: str) -> bytes:
+    """A piece of SentencePiece: `<0x0A>` is a byte, the low line a space."""
+    byte = re.fullmatch(r"<0x([0-9A-F]{2})>", token)
+    return bytes([int(byte[1], 16)]) if byte else token.replace("\u2581", " ").encode()
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(directory: Path, size: int) -> LLTokenizer:
+    try:
+        vocabulary = _Vocabulary(directory / "tokenizer.json", size)
+        return LLTokenizer(TokenizerWrapper(vocabulary), n_vocab=len(vocabulary.tokens))
+    except Exception as error:
+        raise ComputeError(f"sampling_params.grammar: the model's tokenizer.json cannot be used for grammars: {error}") from error

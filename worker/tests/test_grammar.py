@@ -1,0 +1,107 @@
+"""Constrained decoding keeps to the grammar, and changes nothing for the rows beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from specdojo_worker.errors import ComputeError
+from specdojo_worker.grammar import guide
+from specdojo_worker.models import Runtime, load
+from specdojo_worker.sampling import SampleSpec, sample
+
+BASE = Path(__file__).parents[1] / "base-model"
+CALL = r"""root ::= "<tool_call_answer>[" call ("," call){0,2} "]</tool_call_answer>"
+call ::= "{\"name\":\"" name "\",\"arguments\":{\"id\":" id "}}"
+name ::= "getPetById" | "deletePet" | "getPet"
+id ::= [1-9] [0-9]{0,3}
+"""
+
+
+@pytest.fixture(scope="module")
+def network():
+    network = load(BASE, Runtime(torch.device("cpu"), torch.float32))
+    with torch.no_grad():  # a model without sense
+        for parameter in network.hf.parameters():
+            parameter.normal_(std=0.05)
+    return network
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(BASE / "tokenizer.json"))
+
+
+def spec(tokenizer: Tokenizer, **changes: object) -> SampleSpec:
+    prompt = np.asarray(tokenizer.encode("<|user|>anything<|end|><|assistant|>", add_special_tokens=False).ids, dtype=np.int64)
+    given = {"count": 4, "max_tokens": 120, "temperature": 1.0, "seed": 3, "stop": frozenset({0}), "grammar": CALL, **changes}
+    return SampleSpec(prompt=prompt, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, 50.0])
+def test_a_model_without_sense_writes_calls(network, tokenizer: Tokenizer, temperature: float) -> None:
+    (output,) = sample(network, None, [spec(tokenizer, temperature=temperature, count=16)])
+    for completion in output.completions:
+        assert completion.stop_reason == "stop"
+        assert np.isfinite(completion.logprobs).all()
+        text = tokenizer.decode(completion.tokens[:-1], skip_special_tokens=False)
+        assert text.startswith("<tool_call_answer>") and text.endswith("</tool_call_answer>")
+        calls = json.loads(text[len("<tool_call_answer>") : -len("</tool_call_answer>")])
+        assert 1 <= len(calls) <= 3
+        for call in calls:
+            assert call["name"] in ("getPetById", "deletePet", "getPet")
+            assert 1 <= call["arguments"]["id"] <= 9999
+
+
+def test_rows_beside_a_guided_one_stay_as_they_are(network, tokenizer: Tokenizer) -> None:
+    free = spec(tokenizer, grammar=None, max_tokens=12)
+    (alone,) = sample(network, None, [free])
+    beside, _ = sample(network, None, [free, spec(tokenizer, seed=9)])
+    assert [c.tokens for c in beside.completions] == [c.tokens for c in alone.completions]
+
+
+def test_logprobs_are_those_of_the_whole_distribution(network, tokenizer: Tokenizer) -> None:
+    request = spec(tokenizer, count=1)
+    (output,) = sample(network, None, [request])
+    (completion,) = output.completions
+    whole = np.concatenate([request.prompt, completion.tokens])
+    (scored,) = sample(network, None, [SampleSpec(whole, 1, 1, 0.0, 0, frozenset({0}), prompt_logprobs=True)])
+    assert scored.prompt_logprobs is not None
+    np.testing.assert_allclose(completion.logprobs, scored.prompt_logprobs[len(request.prompt) :], atol=1e-4)
+
+
+def test_the_tokenizers_spelling_is_open_and_the_end_only_at_the_end(tokenizer: Tokenizer) -> None:
+    text = '<tool_call_answer>[{"name":"getPetById","arguments":{"id":17}}]</tool_call_answer>'
+    follower = guide(CALL, BASE, frozenset({0}), 3072)
+    for token in tokenizer.encode(text, add_special_tokens=False).ids:
+        allowed = follower.allowed()
+        assert allowed[token]
+        assert not allowed[0]
+        follower.take(token)
+    assert follower.allowed().nonzero()[0].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        ("root ::= (", "no GBNF"),
+        ("nothing", "no GBNF"),
+        ('root ::= missing "a"', "no GBNF.*missing"),
+        ('root ::= "a"{2,1}', "cannot be compiled"),
+    ],
+)
+def test_a_wrong_grammar_is_the_callers_mistake(network, tokenizer: Tokenizer, grammar: str, message: str) -> None:
+    with pytest.raises(ComputeError, match=message) as caught:
+        sample(network, None, [spec(tokenizer, grammar=grammar)])
+    assert "sampling_params.grammar" in str(caught.value)
+    assert caught.value.category == "user"
+
+
+def test_a_model_without_a_tokenizer(tmp_path: Path) -> None:
+    with pytest.raises(ComputeError, match=r"tokenizer\.json"):
+        guide(CALL, tmp_path, frozenset({0}), 99)
