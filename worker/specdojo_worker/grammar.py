@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
-from llguidance.gbnf_to_lark import gbnf_to_lark
 from tokenizers import Tokenizer
 
 from .errors import ComputeError
@@ -60,14 +59,91 @@ def guide(grammar: str, directory: Path, stop: frozenset[int], vocabulary: int) 
 
 @lru_cache(maxsize=KEPT)
 def _compiled(grammar: str, directory: Path, vocabulary: int) -> LLMatcher:
-    try:
-        lark = gbnf_to_lark(grammar)
-    except Exception as error:  # the converter's own error class is not public
-        raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: {error}") from error
-    matcher = LLMatcher(_tokenizer(directory, vocabulary), LLMatcher.grammar_from_lark(lark), log_level=0)
+    matcher = LLMatcher(_tokenizer(directory, vocabulary), LLMatcher.grammar_from_lark(lark(grammar)), log_level=0)
     if matcher.is_error():
         raise ComputeError(f"sampling_params.grammar: cannot be compiled: {matcher.get_error()[:500]}")
     return matcher
+
+
+_PART = re.compile(
+    r"""(?P<space>\s+|\#[^\n]*) | (?P<rule>[A-Za-z][A-Za-z0-9-]*)\s*::= | (?P<name>[A-Za-z][A-Za-z0-9-]*)
+    | "(?P<text>(?:[^"\\\n]|\\.)*)" | \[(?P<not>\^?)(?P<set>(?:[^\]\\\n]|\\.)*)\] | (?P<any>\.) | (?P<sign>[()|*+?]|\{\d+(?:,\d*)?\})""",
+    re.VERBOSE,
+)
+_CHAR = re.compile(r"""\\x([0-9A-Fa-f]{2}) | \\u([0-9A-Fa-f]{4}) | \\U([0-9A-Fa-f]{8}) | \\([nrt]) | \\(["\\\[\]^-]) | ([^\\])""", re.VERBOSE)
+
+
+def lark(gbnf: str) -> str:
+    """A grammar of llama.cpp in the notation of llguidance. Raises ComputeError where it is none.
+
+    What is not recursive becomes a terminal, which llguidance follows as one regular expression.
+    """
+    rules: dict[str, list[tuple[str, str]]] = {}
+    body: list[tuple[str, str]] = []
+    at = 0
+    while at < len(gbnf):
+        part = _PART.match(gbnf, at)
+        kind = part.lastgroup if part else None
+        if part is None or (kind not in ("space", "rule") and not rules):
+            line = gbnf.count("\n", 0, at) + 1
+            raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: line {line}: {gbnf[at : at + 40]!r}")
+        if kind == "rule":
+            body = rules[part["rule"]] = []
+        elif kind == "set":
+            body.append(("part", f"/[{part['not']}{_set(part['set'])}]/"))
+        elif kind == "text":
+            body.append(("part", json.dumps("".join(map(chr, _codes(part["text"]))), ensure_ascii=False)))
+        elif kind == "any":
+            body.append(("part", "/(?s:.)/"))
+        elif kind != "space":
+            body.append((str(kind), part[0]))
+        at = part.end()
+    missing = next((name for body in [[("name", "root")], *rules.values()] for kind, name in body if kind == "name" and name not in rules), None)
+    if missing is not None:
+        raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: there is no rule {missing!r}")
+    names = _names(rules)
+    lines = [f"{names[name]}: {' '.join(names[part] if kind == 'name' else part for kind, part in body) or chr(34) * 2}" for name, body in rules.items()]
+    return "\n".join(["%llguidance {}", "start: " + names["root"], *lines])
+
+
+def _names(rules: dict[str, list[tuple[str, str]]]) -> dict[str, str]:
+    """Small letters for rules from which a cycle can be reached, capitals for the others."""
+    waiting = {name: {part for kind, part in body if kind == "name"} for name, body in rules.items()}
+    users: dict[str, list[str]] = {}
+    for name, parts in waiting.items():
+        for part in parts:
+            users.setdefault(part, []).append(name)
+    ready = [name for name, parts in waiting.items() if not parts]
+    flat = set(ready)
+    while ready:
+        done = ready.pop()
+        for user in users.get(done, []):
+            waiting[user].discard(done)
+            if not waiting[user] and user not in flat:
+                flat.add(user)
+                ready.append(user)
+    return {name: f"{'R' if name in flat else 'r'}{i}" for i, name in enumerate(rules)}
+
+
+def _codes(text: str) -> list[int]:
+    """The characters of a literal or a set, escapes resolved."""
+    codes, at = [], 0
+    while at < len(text):
+        char = _CHAR.match(text, at)
+        if char is None:
+            raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: unknown escape {text[at : at + 2]!r}")
+        hexadecimal = char[1] or char[2] or char[3]
+        codes.append(int(hexadecimal, 16) if hexadecimal else {"n": 10, "r": 13, "t": 9}[char[4]] if char[4] else ord(char[5] or char[6]))
+        at = char.end()
+    return codes
+
+
+def _set(text: str) -> str:
+    """A character set of GBNF as one of a regular expression: every character as its number."""
+    # A hyphen that is no range is written at an end or escaped.
+    parts = re.findall(r"((?:\\x..|\\u.{4}|\\U.{8}|\\.|[^\\]))(?:-((?:\\x..|\\u.{4}|\\U.{8}|\\.|[^\\])))?", text, re.DOTALL)
+    number = lambda char: f"\\x{{{_codes(char)[0]:x}}}"
+    return "".join(number(low) + (f"-{number(high)}" if high else "") for low, high in parts)
 
 
 class _Vocabulary:

@@ -89,9 +89,12 @@ def test_the_tokenizers_spelling_is_open_and_the_end_only_at_the_end(tokenizer: 
 @pytest.mark.parametrize(
     ("grammar", "message"),
     [
-        ("root ::= (", "no GBNF"),
+        ("root ::= (", "cannot be compiled"),
         ("nothing", "no GBNF"),
-        ('root ::= missing "a"', "no GBNF.*missing"),
+        ("root ::= $", "no GBNF.*line 1"),
+        (r'root ::= "\q"', "unknown escape"),
+        ('root ::= missing "a"', "no rule 'missing'"),
+        ('start ::= "a"', "no rule 'root'"),
         ('root ::= "a"{2,1}', "cannot be compiled"),
     ],
 )
@@ -100,6 +103,29 @@ def test_a_wrong_grammar_is_the_callers_mistake(network, tokenizer: Tokenizer, g
         sample(network, None, [spec(tokenizer, grammar=grammar)])
     assert "sampling_params.grammar" in str(caught.value)
     assert caught.value.category == "user"
+
+
+@pytest.mark.parametrize(
+    ("grammar", "right", "wrong"),
+    [
+        ('root ::= ("ab"{2} | [^a-c\\x00-\\x1f]){2}', ["xabab", "zz"], ["ab", "xa", "\t\t"]),
+        ('root ::= "\\"" [a-] [-b] "\\\\" . "\\x41\\n"', ['"--\\\u00fcA\n', '"ab\\\nA\n'], ['"ba']),
+        ('root ::= list # a comment\nlist ::= "[" (list ("," list){0,2})? "]"', ["[]", "[[],[[]]]", "[[],[],[]]"], ["[,", "[[],[],[],"]),
+        ('root ::= [\\u00e0-\\u00ff\\]]+ ""', ["\u00e9]\u00fc"], ["e"]),
+    ],
+)
+def test_the_notation(tokenizer: Tokenizer, grammar: str, right: list[str], wrong: list[str]) -> None:
+    def follows(text: str) -> tuple[bool, bool]:
+        """Whether the text is allowed to its end, and whether it may end there."""
+        follower = guide(grammar, BASE, frozenset({0}), 3072)
+        for token in tokenizer.encode(text, add_special_tokens=False).ids:
+            if not follower.allowed()[token]:
+                return False, False
+            follower.take(token)
+        return True, bool(follower.allowed()[0])
+
+    assert [follows(text) for text in right] == [(True, True)] * len(right)
+    assert not any(all(follows(text)) for text in wrong)
 
 
 def test_a_model_without_a_tokenizer(tmp_path: Path) -> None:
