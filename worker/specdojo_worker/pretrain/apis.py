@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import scenarios, vocabulary as v
-from .parameters import Param, attribute, enum_array, identifier, integer, paging, INT
+from . import scenarios
+from . import vocabulary as v
+from .parameters import INT, Param, attribute, enum_array, identifier, integer, paging
 from .scenarios import OperationLine, Scenario, Spoken
 
 BANNED = v.BANNED
@@ -305,7 +306,7 @@ def scenario_operation(
         if slot in references:
             given = identifiers[slot]
             noun, words = nouns[slot][0], given.words
-            alone = len(references) == 1 and (len(lines) == 1 or q.required and rng.random() < 0.5)
+            alone = len(references) == 1 and (len(lines) == 1 or (q.required and rng.random() < 0.5))
             if noun not in words and not alone:
                 words = f"{noun} {words}"
             drawn = Param(words, given.schema, given.sample, required=q.required)

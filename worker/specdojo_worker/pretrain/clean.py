@@ -27,7 +27,7 @@ CALL = re.compile(r"<tool_call_answer>(.*)</tool_call_answer>|for: (\[.*\])<")
 def evaluation_files(data: Path) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
     """Operation names of each document, and the items of each suite."""
     for file in sorted([*data.glob("specs/*"), *data.glob("openapi-tasks/*/openapi.*")]):
-        text = gzip.open(file, "rt").read() if file.suffix == ".gz" else file.read_text(encoding="utf-8")
+        text = gzip.decompress(file.read_bytes()).decode() if file.suffix == ".gz" else file.read_text(encoding="utf-8")
         yield re.findall(r"operationId[\"']?\s*:\s*[\"']?([\w.\- /]+)", text), []
     for file in sorted([*data.glob("openapi-tasks/*/tasks.jsonl"), *data.glob("bench-samples/*.jsonl")]):
         items = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]

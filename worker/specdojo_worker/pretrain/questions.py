@@ -9,7 +9,7 @@ from typing import Any
 from . import vocabulary as v
 from .apis import Operation
 from .parameters import GENERIC, Param
-from .scenarios import SLOT, Wording, constant
+from .scenarios import SLOT, constant
 
 Call = dict[str, Any]
 
@@ -166,10 +166,8 @@ def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[s
     elif op.action == "update":
         text = update(rng, r, rest, drawn)
     else:
-        if op.action == "global":
-            text = rng.choice(op.phrases)
-        else:
-            text = rng.choice(op.phrases).replace("{r}", r)
+        spoken = rng.choice(op.phrases)
+        text = spoken if op.action == "global" else spoken.replace("{r}", r)
         text = tail(text, join(rng, [said(p) for p in rest]))
     return text, call
 
@@ -337,7 +335,7 @@ def same_twice(rng: random.Random, op: Operation) -> tuple[str, list[Call]] | No
 
 def conversation(rng: random.Random, op: Operation) -> tuple[list[tuple[str, str]], Call] | None:
     """A request over several turns: (role, text) turns ending with the user's, and the call."""
-    if op.ref and (len(op.params) == 1 or op.spoken and op.ref.required) and rng.random() < 0.6:
+    if op.ref and (len(op.params) == 1 or (op.spoken and op.ref.required)) and rng.random() < 0.6:
         value, said = op.ref.sample(rng)
         r = reference(rng, op.noun, op.ref, said, bare=False)
         opening = rng.choice([f"I'm looking at {r}", f"there is a problem with {r}", f"let's talk about {r}", f"do you know {r}?", f"I have {r} here", f"it's about {r}", f"{r} came up again"])

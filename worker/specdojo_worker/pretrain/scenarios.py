@@ -84,7 +84,8 @@ def pieces(text: str) -> tuple[Piece, ...]:
         optional = part.startswith("[")
         body = part[1:-1] if optional else part
         bindings = tuple((name.strip(), value.strip()) for name, value in re.findall(r"@([^@=]+)=([^@]+)", body))
-        said = re.sub(r"\s*@[^@=]+=[^@]+", lambda m: " " if optional and m.end() < len(body) else "", body)
+        last = len(body) if optional else 0
+        said = re.sub(r"\s*@[^@=]+=[^@]+", lambda m, last=last: " " if m.end() < last else "", body)
         if optional and body.endswith(" ") and not said.endswith(" "):
             said += " "
         out.append(Piece(said, optional, tuple(SLOT.findall(said)), bindings))

@@ -29,7 +29,7 @@ def train(seed: int, size: int, menus: int = 3000) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
 
-    def texts():  # noqa: ANN202
+    def texts():
         for row in itertools.islice(rows(seed, (3, 10), 10), menus):
             yield row.menu
             for branch in row.branches:
