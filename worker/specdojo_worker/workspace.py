@@ -28,6 +28,7 @@ from .checkpoints import (
     write_tensors,
 )
 from .errors import ComputeError
+from .memory import give_back
 from .models import SMALL, TOKENIZER_FILES, BaseModels, Network, Runtime, load, lora_targets
 from .training import AdamParams, Datum, FlatWeights, Policy, token_budget
 
@@ -197,6 +198,7 @@ class Workspace:
                 _copy_companions(model.policy.network.directory, draft)
             write_tensors(draft / OPTIMIZER_TENSORS, weights.state())
             write_json(draft / OPTIMIZER_META, {"algorithm": "adamw", "steps": weights.steps})
+        give_back()
         return {"type": "save_weights", "path": str(path)}
 
     def save_external(self, model_id: str, path: CheckpointPath, extra: dict[str, object] | None = None) -> dict[str, object]:
@@ -229,6 +231,7 @@ class Workspace:
                 whole.mkdir()
             self._write_merged(model, whole, dtype)
             _copy_companions(network.directory, whole)
+        give_back()
         return {"type": "save_weights_for_sampler", "path": str(path)}
 
     def save_ephemeral(self, model_id: str, key: str) -> dict[str, object]:
