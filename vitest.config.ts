@@ -8,5 +8,11 @@ export default defineConfig({
       specdojo: fileURLToPath(new URL("./src/index.ts", import.meta.url)),
     },
   },
-  test: { include: ["test/**/*.test.ts"], testTimeout: 30_000 },
+  // The limits only end what hangs: a machine may be busy.
+  test: {
+    include: ["test/**/*.test.ts"],
+    setupFiles: ["test/setup.ts"],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
 });

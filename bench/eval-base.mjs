@@ -4,12 +4,12 @@
 //   --data DIR       sample data with openapi-tasks/ and bench-samples/ (default ../shared/data; left out where missing)
 //   --questions FILE writes the Generator's questions, to be read by a person
 //   --python PATH    interpreter with the worker's packages
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { build, checkNode, installPackages, root } from "../scripts/install.mjs";
 
 const { values: options } = parseArgs({
@@ -28,8 +28,8 @@ if (prepared !== 0) process.exit(prepared);
 const dist = (path) => import(join(root, "dist", path));
 const { createAgent } = await dist("agent/index.js");
 const { ensureEnvironment } = await dist("backend/environment.js");
-const { startWorker } = await dist("backend/worker.js");
-const { evaluateModels, parseTasks, styleOf } = await dist("evaluate/index.js");
+const { evaluateModels, loadSuite, parseTasks, runBench, solverBenchModel, startLocalModels } =
+  await dist("evaluate/index.js");
 const { buildToolMenu, loadOpenApi } = await dist("openapi/index.js");
 const { loadTokenizer } = await dist("rollout/tokenizer.js");
 const { sampleGroups } = await dist("rollout/rollout.js");
@@ -49,14 +49,15 @@ const kinds = {
 };
 
 const python = options.python ?? (await ensureEnvironment()).python;
-const model = options.model === "bundled" ? join(root, "worker", "base-model") : resolve(options.model);
 const work = await mkdtemp(join(tmpdir(), "specdojo-eval-"));
-const worker = await startWorker({ python });
+const local = await startLocalModels({ python });
 try {
-  const tokenizer = await loadTokenizer(model);
-  const sampler = await worker.createSampler({ baseModel: model });
-  const style = await styleOf(model);
-  const maxTokens = smallConfig.solver.maxTokens;
+  const name = options.model === "bundled" ? options.model : resolve(options.model);
+  const folder = options.model === "bundled" ? join(root, "worker", "base-model") : name;
+  const tokenizer = await loadTokenizer(folder);
+  const sampler = await local.backend.createSampler({ baseModel: folder });
+  const { solver, style, maxTokens } = await local.open(name);
+  const model = solverBenchModel("model", solver, { style, maxTokens });
 
   console.log("| set | right | of | share |\n|---|---|---|---|");
   await suites();
@@ -82,44 +83,27 @@ try {
   /** Writes the made-up suites with the corpus's own program. */
   async function suites() {
     const args = ["-m", "specdojo_worker.pretrain.samples", "--out", work, "--suites", options.count];
-    await output(python, args, join(root, "worker"));
+    await promisify(execFile)(python, args, { cwd: join(root, "worker") });
   }
 
-  function output(program, args, cwd = root) {
-    return new Promise((done, failed) => {
-      const child = spawn(program, args, { cwd, stdio: ["ignore", "pipe", "inherit"] });
-      const parts = [];
-      child.stdout.on("data", (part) => parts.push(part));
-      child.on("error", failed);
-      child.on("close", (code) =>
-        code === 0
-          ? done(Buffer.concat(parts).toString())
-          : failed(new Error(`${program} ended with ${code}`)),
-      );
-    });
-  }
-
-  /** A suite through the command that users have. */
+  /** A suite, as `specdojo bench` asks and scores it. */
   async function score(title, file) {
-    const cli = join(root, "dist", "cli.js");
-    const text = await output(process.execPath, [
-      cli,
-      "bench",
-      file,
-      "--model",
-      model,
-      "--python",
-      python,
-      "--json",
-    ]);
-    const { totals } = JSON.parse(text).models[0];
+    const items = await loadSuite(file);
+    const report = await runBench({ suite: title, items, models: [model], seed: 0 });
+    const { totals } = report.models[0];
     row(title, totals.strict.correct, totals.answered + totals.errors);
   }
 
   async function document(title, folder) {
     const menu = buildToolMenu(await loadOpenApi(join(folder, "openapi.yaml")));
     const file = join(folder, "tasks.jsonl");
-    const agent = createAgent({ menu, sampler, tokenizer, style, maxTokens, maxTools: smallConfig.maxTools });
+    const agent = createAgent({
+      menu,
+      solver,
+      style,
+      maxTokens: smallConfig.solver.maxTokens,
+      maxTools: smallConfig.maxTools,
+    });
     const tasks = parseTasks(await readFile(file, "utf8"), file, menu);
     const { overall } = await evaluateModels({
       tasks,
@@ -171,6 +155,6 @@ try {
     if (options.questions !== undefined) await writeFile(options.questions, `${lines.join("\n")}\n`);
   }
 } finally {
-  await worker.close();
+  await local.close();
   await rm(work, { recursive: true, force: true });
 }

@@ -1,6 +1,8 @@
 // Turning a document into tools, against other ways: processor seconds and memory, start of the process included,
 // alternating in one run, median of several.
-//   npm run build && node bench/ingest.mjs [--repeat N] [--documents FOLDER] [--peers FOLDER] [--only stripe,large,linear]
+//   npm run build && node bench/ingest.mjs [--repeat N] [--limit SECONDS] [--documents FOLDER] [--peers FOLDER]
+//     [--only stripe,large,linear]
+// A way that takes more processor seconds than the limit is stopped and not tried again.
 // The peers are installed into the folder (default: specdojo-bench-peers in the system's folder for temporary files) when
 // they are not there: four npm packages, and fastmcp in a Python environment of its own. Nothing of it is in the package.
 // Stripe's document is taken from --documents (stripe.json, .yaml or .yaml.gz); the large ones are made here.
@@ -16,6 +18,7 @@ import { load } from "js-yaml";
 const { values: options } = parseArgs({
   options: {
     repeat: { type: "string", default: "5" },
+    limit: { type: "string", default: "120" },
     documents: { type: "string", default: fileURLToPath(new URL("../test/fixtures/specs", import.meta.url)) },
     peers: { type: "string", default: process.env.SPECDOJO_PEERS ?? join(tmpdir(), "specdojo-bench-peers") },
     only: { type: "string", default: "stripe,large,linear" },
@@ -156,16 +159,18 @@ function measure(way, file) {
     way === "FastMCP.from_openapi"
       ? [python, [fileURLToPath(new URL("./ingest/child.py", import.meta.url)), file]]
       : [process.execPath, [child, way, file]];
-  const { stdout } = spawnSync(command, args, {
+  // Processor seconds, not those of a clock: other work on the machine does not count.
+  const limited = ["-c", `ulimit -t ${options.limit}; exec "$@"`, "sh", command, ...args];
+  const { stdout, signal } = spawnSync("sh", limited, {
     encoding: "utf8",
     env: { ...process.env, SPECDOJO_PEERS: options.peers },
     maxBuffer: 2 ** 28,
-    timeout: 600_000,
   });
   const line = (stdout ?? "").trim().split("\n").at(-1) ?? "";
-  return line.startsWith("{")
-    ? JSON.parse(line)
-    : { tools: 0, cpu: Number.NaN, rss: Number.NaN, fault: "no answer" };
+  if (line.startsWith("{")) return JSON.parse(line);
+  const fault =
+    signal === "SIGXCPU" || signal === "SIGKILL" ? `stopped after ${options.limit} s` : "no answer";
+  return { tools: 0, cpu: Number.NaN, rss: Number.NaN, fault };
 }
 
 function median(values) {
@@ -185,14 +190,18 @@ function compare(title, file) {
   ];
   const results = new Map(ways.map((way) => [way, []]));
   for (let round = 0; round < Number(options.repeat); round++)
-    for (const way of ways) results.get(way).push(measure(way, file));
+    for (const way of ways)
+      if (!results.get(way).some((run) => Number.isNaN(run.cpu))) results.get(way).push(measure(way, file));
   const size = (readFileSync(file).length / 1e6).toFixed(1);
   console.log(`${title}: ${size} MB of JSON, median of ${options.repeat}, ${machine()}\n`);
   console.log("| way | processor, s | memory, MiB | operations |\n| --- | ---: | ---: | ---: |");
   for (const [way, runs] of results) {
-    const cpu = median(runs.map((run) => run.cpu)).toFixed(2);
-    const rss = median(runs.map((run) => run.rss)).toFixed(0);
-    const note = way === "swagger-parser" ? "validate + dereference" : (runs[0].fault ?? runs[0].tools);
+    const failed = runs.find((run) => Number.isNaN(run.cpu));
+    const cpu = failed ? "–" : median(runs.map((run) => run.cpu)).toFixed(2);
+    const rss = failed ? "–" : median(runs.map((run) => run.rss)).toFixed(0);
+    const note =
+      failed?.fault ??
+      (way === "swagger-parser" ? "validate + dereference" : (runs[0].fault ?? runs[0].tools));
     console.log(`| ${way} | ${cpu} | ${rss} | ${note} |`);
   }
   console.log("");

@@ -1,9 +1,11 @@
 // Where the solver runs: the Python worker, this process (GGUF, llama.cpp), or behind `specdojo serve`.
 //
-//   node bench/runtimes.mjs equal|valid|time [--python PATH] [--model DIR] [--count N] [--documents DIR] [--tokens N] [--untrained]
+//   node bench/runtimes.mjs equal|valid|time [--python PATH] [--model DIR] [--count N] [--documents DIR] [--tokens N]
+//                                            [--untrained] [--runtime gguf|worker]
 //
-// equal: greedy answers of worker and GGUF to the made-up questions of worker/base-model/other-apis.jsonl.
-// valid: constrained decoding over up to ten documents of a folder (`--documents`, default: the repository's); every call
+// equal: greedy answers of worker and GGUF to the made-up questions of worker/base-model/other-apis.jsonl, without and with
+//        the grammar of the tools. Exits with 1 when one differs.
+// valid: constrained decoding over up to ten documents of a folder (`--documents`, default: the repository's), eight tools shown; every call
 //        must fit its schema. An answer that is cut off (`--tokens`) has no call.
 // time:  first and following answers, with and without the kept cache, and the memory of the processes.
 import { execFileSync } from "node:child_process";
@@ -34,6 +36,7 @@ const { values: options, positionals } = parseArgs({
     documents: { type: "string" },
     tokens: { type: "string", default: "512" },
     untrained: { type: "boolean", default: false },
+    runtime: { type: "string", default: "gguf" },
   },
 });
 const [what = "equal"] = positionals;
@@ -89,54 +92,66 @@ async function equal() {
   const prompts = rows.map(({ tools, items }) => solverMessages(tools, items[0].question));
   const ask = { maxTokens: 512, tools: rows.map(({ tools }) => tools) };
   const worker = await startWorker({ ...python, args: ["--dtype", "float32"] });
-  const sampled = samplerSolver(await worker.createSampler({ baseModel: model }), tokenizer);
-  const wanted = await sampled.complete(prompts, ask);
-  await worker.close();
-  row("GGUF", "questions", "same answer as the worker (float32)");
+  const sampler = await worker.createSampler({ baseModel: model });
+  row("decoding", "questions", "same answer of GGUF and worker (float32)");
   row("---", "--:", "--:");
   for (const [name, constrained] of [
     ["free", false],
     ["with the grammar", true],
   ]) {
+    const wanted = await samplerSolver(sampler, tokenizer, { constrained }).complete(prompts, ask);
     const solver = await ggufSolver({ file, tokenizer, constrained });
     const got = await solver.complete(prompts, ask);
     const same = got.filter((text, i) => text === wanted[i]).length;
     row(name, rows.length, same);
     for (const [i, text] of got.entries())
       if (text !== wanted[i]) console.error(`${name} ${i}\n  worker ${wanted[i]}\n  gguf   ${text}`);
+    if (same < rows.length) process.exitCode = 1;
     await solver.close();
   }
+  await worker.close();
+}
+
+async function workerSolver(model, tokenizer) {
+  const worker = await startWorker({ ...python, args: ["--dtype", "float32"] });
+  const sampler = await worker.createSampler({ baseModel: model });
+  return samplerSolver(sampler, tokenizer, { close: () => worker.close() });
 }
 
 async function valid() {
-  const { file, tokenizer } = await prepare();
+  const { model, file, tokenizer } = await prepare();
   const menus = await menusOf(options.documents ?? join(root, "test/fixtures/specs"));
   const each = Math.ceil(Number(options.count ?? 1000) / menus.length);
-  // A model without sense would fill every string and list to its limit.
-  const limits = options.untrained ? { calls: 1, string: 6, items: 1, depth: 2 } : {};
-  const solver = await ggufSolver({ file, tokenizer, limits });
+  // A model without sense fills every string and list to its limit, and calls nothing where it may.
+  const limits = options.untrained ? { calls: 1, string: 6, items: 1, depth: 2 } : { string: 100 };
+  const mustCall = options.untrained;
+  const solver =
+    options.runtime === "worker"
+      ? await workerSolver(model, tokenizer)
+      : await ggufSolver({ file, tokenizer, limits });
   row("document", "tools", "questions", "calls", "calls that do not fit", "answers cut off", "s");
   row("---", "--:", "--:", "--:", "--:", "--:", "--:");
   const total = { questions: 0, calls: 0, wrong: 0, cut: 0 };
   for (const [name, menu] of menus) {
-    const agent = createAgent({ menu, solver, maxTools: 24, maxTokens: Number(options.tokens) });
+    const agent = createAgent({ menu, solver, maxTools: 8, maxTokens: Number(options.tokens) });
     const started = performance.now();
     const sums = { questions: 0, calls: 0, wrong: 0, cut: 0 };
-    for (let i = 0; i < each; i++) {
+    const questions = Array.from({ length: each }, (_, i) => {
       const tool = menu.tools[i % menu.tools.length];
       const about = (tool.description || tool.name).split(/[.\n]/)[0].slice(0, 120);
       const round = Math.floor(i / menu.tools.length);
-      const question = [`${about}: number ${i + 3}, please`, `I want this for ${i} and "Ada": ${about}`][
-        round % 2
-      ];
-      const decision = await agent.decide(question);
-      sums.questions++;
-      sums.calls += decision.calls.length;
-      const cut = decision.rejected.some(({ reason }) => reason === "no-answer");
-      if (cut) sums.cut++;
-      else sums.wrong += decision.rejected.length;
-      for (const { message } of decision.rejected)
-        console.error(`${name}: ${message}\n  ${decision.completion.slice(0, 400)}`);
+      return [`${about}: number ${i + 3}, please`, `I want this for ${i} and "Ada": ${about}`][round % 2];
+    });
+    for (let i = 0; i < each; i += 20) {
+      for (const decision of await agent.decideBatch(questions.slice(i, i + 20), { mustCall })) {
+        sums.questions++;
+        sums.calls += decision.calls.length;
+        const cut = decision.rejected.some(({ reason }) => reason === "no-answer");
+        if (cut) sums.cut++;
+        else sums.wrong += decision.rejected.length;
+        for (const { message } of decision.rejected)
+          console.error(`${name}: ${message}\n  ${decision.completion.slice(0, 400)}`);
+      }
     }
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     row(name, menu.tools.length, sums.questions, sums.calls, sums.wrong, sums.cut, seconds);
@@ -204,9 +219,8 @@ async function time() {
   if (runtime.endsWith("worker")) {
     const worker = await startWorker(python);
     pids.push(worker.pid);
-    solver = samplerSolver(await worker.createSampler({ baseModel: options.model }), tokenizer, () =>
-      worker.close(),
-    );
+    const sampler = await worker.createSampler({ baseModel: options.model });
+    solver = samplerSolver(sampler, tokenizer, { close: () => worker.close() });
   } else solver = await ggufSolver({ file, tokenizer, keepCache: !runtime.includes("without") });
   let ask = async (question) => void (await agent.decide(question));
   const agent = createAgent({ menu, solver });

@@ -2,11 +2,13 @@
 // formula and says what is measured and what is assumed.
 //
 //     npm run build
-//     node bench/scaling.mjs [--python PATH] [--document FILE]
+//     node bench/scaling.mjs [--document FILE] [--python PATH [--model DIR] --peak FLOPS --bandwidth BYTES]
 //
 // Counts come from the configuration; lengths of prompts are measured by rendering them. With --python the local worker is
-// timed too, with the bundled model. The numbers of the GPU and of completions are assumptions, and printed as such.
-import { readFile } from "node:fs/promises";
+// timed on this machine's device with the model in DIR (default: the bundled one), and the shares of the device's peak and
+// bandwidth that it reaches replace the assumed ones. What is assumed is printed as such.
+import { open, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { startWorker } from "../dist/backend/worker.js";
@@ -20,15 +22,18 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values } = parseArgs({
   options: {
     python: { type: "string" },
+    model: { type: "string", default: here("../worker/base-model") },
+    peak: { type: "string", default: "989e12" },
+    bandwidth: { type: "string", default: "3.35e12" },
     document: { type: "string", default: here("../examples/petstore/openapi.yaml") },
   },
 });
-const model = here("../worker/base-model");
 
-/** Assumptions. Peak and bandwidth are the vendor's for an H100 SXM with bf16; the shares are ours. */
+/** Assumptions. Peak and bandwidth are by default the vendor's for an H100 SXM with bf16; the shares are ours. */
 const assumed = {
-  peak: 989e12,
-  bandwidth: 3.35e12,
+  /** Multiplications and additions per second, bytes per second. */
+  peak: Number(values.peak),
+  bandwidth: Number(values.bandwidth),
   /** Share of the peak that prefill and training reach. */
   compute: 0.35,
   /** Share of the bandwidth that decoding reaches. */
@@ -53,6 +58,9 @@ const models = [
   { name: "7B", parameters: 7.62e9, layers: 28, cache: 2 * 4 * 128 },
 ];
 
+/** New tokens per completion where the worker is timed. */
+const timedTokens = 24;
+
 const mean = (numbers) => numbers.reduce((sum, n) => sum + n, 0) / numbers.length;
 const short = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} G` : `${(n / 1e6).toFixed(1)} M`);
 
@@ -62,7 +70,7 @@ async function promptLengths() {
     loadOpenApi(await readFile(values.document, "utf8")),
   );
   const menu = buildToolMenu(loaded);
-  const tokenizer = await loadTokenizer(model);
+  const tokenizer = await loadTokenizer(here("../worker/base-model"));
   const specs = createSpecGenerator(menu, { seed: 1, answer: paperConfig.answer });
   const found = { generator: [], solver: [] };
   for (let i = 0; i < 200; i++) {
@@ -130,11 +138,95 @@ function seconds({ parameters, layers, cache }, { prefill, decoded, trained, con
   };
 }
 
+/** Parameters, layers and cache width of a model's folder. */
+async function sizeOf(folder) {
+  const config = JSON.parse(await readFile(join(folder, "config.json"), "utf8"));
+  let parameters = 0;
+  for (const name of (await readdir(folder)).filter((file) => file.endsWith(".safetensors"))) {
+    const file = await open(join(folder, name));
+    const length = Number((await file.read(Buffer.alloc(8), 0, 8, 0)).buffer.readBigUInt64LE());
+    const header = JSON.parse((await file.read(Buffer.alloc(length), 0, length, 8)).buffer.toString());
+    await file.close();
+    for (const { shape } of Object.values(header))
+      if (shape !== undefined) parameters += shape.reduce((product, n) => product * n, 1);
+  }
+  const heads = config.num_key_value_heads ?? config.num_attention_heads;
+  const width = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  return { parameters, layers: config.num_hidden_layers, cache: 2 * heads * width };
+}
+
+/** Times sampling and training of the local worker; the shares of the device's peak and bandwidth that they reach. */
+async function measure(python, folder, prompt) {
+  const size = await sizeOf(folder);
+  const worker = await startWorker({ python });
+  const bytes = worker.dtype === "float32" ? 4 : 2;
+  const trainer = await worker.createModel({ baseModel: folder, lora: { rank: 16 } });
+  const sampler = await trainer.sampler();
+  const tokenizer = await loadTokenizer(folder);
+  const text = tokenizer.encodeContent("Show me the order with the number 7. ".repeat(200));
+  const count = 16;
+  const requests = Array.from({ length: assumed.rows / count }, (_, i) => ({
+    prompt: [...text.slice(0, Math.round(prompt.solver) - 1), text[i]],
+    count,
+    params: { maxTokens: timedTokens, temperature: 1, seed: i, stop: [] },
+  }));
+  const timed = async (work) => {
+    await work();
+    const started = performance.now();
+    const result = await work();
+    return { result, seconds: (performance.now() - started) / 1000 };
+  };
+  // Time with one new token is the prompts'; the rest is decoding.
+  const first = await timed(() =>
+    sampler.sample(requests.map((request) => ({ ...request, params: { ...request.params, maxTokens: 1 } }))),
+  );
+  const sampled = await timed(() => sampler.sample(requests));
+  const data = sampled.result.flatMap(({ sequences }, i) =>
+    sequences.map(({ tokens, logprobs }) => {
+      const before = requests[i].prompt.length - 1;
+      return {
+        input: [...requests[i].prompt, ...tokens.slice(0, -1)],
+        targetTokens: [...requests[i].prompt.slice(1), ...tokens],
+        logprobs: [...new Array(before).fill(0), ...logprobs],
+        advantages: [...new Array(before).fill(0), ...tokens.map(() => 0.01)],
+      };
+    }),
+  );
+  const passed = await timed(async () => {
+    const pass = trainer.forwardBackward(data, "ppo");
+    await Promise.all([pass, trainer.optimStep({ learningRate: 1e-6 })]);
+    return pass;
+  });
+  await worker.close();
+  const step = (sampled.seconds - first.seconds) / (timedTokens - 1);
+  const context = prompt.solver + timedTokens / 2;
+  const read = bytes * (size.parameters + assumed.rows * context * size.layers * size.cache);
+  // What a group's sequences have in common is computed once.
+  const tokens = passed.result.metrics["packed_tokens:sum"];
+  console.log(
+    `Measured here: local worker on ${worker.device} in ${worker.dtype}, ${size.parameters} parameters:`,
+  );
+  console.log(
+    `  ${(assumed.rows / step).toFixed(0)} new tokens/s in ${assumed.rows} rows; ${(tokens / passed.seconds).toFixed(0)} tokens/s trained`,
+  );
+  return {
+    compute: (6 * size.parameters * tokens) / passed.seconds / assumed.peak,
+    decode: read / step / assumed.bandwidth,
+  };
+}
+
 const prompt = await promptLengths();
 const { phases, trained, steps } = work(prompt);
 console.log("Measured: tokens per prompt of the document, full instructions, bundled tokenizer:");
 console.log(`  Generator ${prompt.generator.toFixed(0)}, Solver ${prompt.solver.toFixed(0)}`);
-console.log("Assumed:");
+if (values.python !== undefined) {
+  const found = await measure(values.python, values.model, prompt);
+  for (const [name, share] of Object.entries(found)) {
+    console.log(`  share of ${name === "compute" ? "the peak" : "the bandwidth"} ${share.toPrecision(2)}`);
+    assumed[name] = share;
+  }
+}
+console.log("Assumed, but for the shares where they were measured:");
 for (const [name, value] of Object.entries(assumed))
   console.log(
     `  ${name} ${typeof value === "object" ? JSON.stringify(value) : value >= 1e6 ? value.toExponential(3) : value}`,
@@ -165,48 +257,3 @@ for (const size of models)
       `| ${size.name} | ${gpus} | ${parts.map((part) => part.toFixed(0)).join(" | ")} | ${wall.toFixed(1)} | ${(wall * Number(gpus)).toFixed(1)} |`,
     );
   }
-
-if (values.python !== undefined) {
-  const worker = await startWorker({ python: values.python });
-  const trainer = await worker.createModel({ baseModel: model, lora: { rank: 0 } });
-  const sampler = await trainer.sampler();
-  const tokenizer = await loadTokenizer(model);
-  const base = tokenizer.renderChat([
-    { role: "user", content: "Show me the order with the number 7. ".repeat(12) },
-  ]);
-  const requests = Array.from({ length: 16 }, (_, i) => ({
-    prompt: [...base, ...tokenizer.encodeContent(String(i))],
-    count: 8,
-    params: { maxTokens: 64, temperature: 1, seed: i, stop: [] },
-  }));
-  const timed = async (work) => {
-    await work();
-    const started = performance.now();
-    const result = await work();
-    return { result, seconds: (performance.now() - started) / 1000 };
-  };
-  const sampled = await timed(() => sampler.sample(requests));
-  const data = sampled.result.flatMap(({ sequences }, i) =>
-    sequences.map(({ tokens, logprobs }) => {
-      const before = requests[i].prompt.length - 1;
-      return {
-        input: [...requests[i].prompt, ...tokens.slice(0, -1)],
-        targetTokens: [...requests[i].prompt.slice(1), ...tokens],
-        logprobs: [...new Array(before).fill(0), ...logprobs],
-        advantages: [...new Array(before).fill(0), ...tokens.map(() => 0.01)],
-      };
-    }),
-  );
-  const passed = await timed(async () => {
-    const pass = trainer.forwardBackward(data, "ppo");
-    await Promise.all([pass, trainer.optimStep({ learningRate: 1e-6 })]);
-    return pass;
-  });
-  const tokens = 16 * 8 * 64;
-  const all = data.reduce((sum, { input }) => sum + input.length, 0);
-  console.log(`\nMeasured here, local worker on ${worker.device} in ${worker.dtype}, bundled model:`);
-  console.log(
-    `  ${(tokens / sampled.seconds).toFixed(0)} new tokens/s; ${(all / passed.seconds).toFixed(0)} tokens/s trained`,
-  );
-  await worker.close();
-}

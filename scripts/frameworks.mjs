@@ -1,6 +1,7 @@
 // `npm run frameworks [SET]`: the tests of the adapters with the frameworks of test/adapters/frameworks.json, which are
 // too heavy for development dependencies or need a newer Node. They are installed beside the others, in
-// node_modules/.frameworks, with the Node that the set names.
+// node_modules/.frameworks, with the Node that the set names. `llama` has the tests of test/gguf and needs, in
+// SPECDOJO_TEST_PYTHON, an interpreter with the worker's packages; of node-llama-cpp's builds it takes that for processors.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +21,7 @@ function nodeOf(folder, version) {
 }
 const nodePackage = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
 
-async function install(name, { node, packages }) {
+async function install(name, { node, packages, omit }) {
   const folder = join(root, "node_modules", ".frameworks", name);
   const dependencies = node === undefined ? packages : { ...packages, [nodePackage]: node };
   mkdirSync(folder, { recursive: true });
@@ -31,6 +32,7 @@ async function install(name, { node, packages }) {
     "--no-package-lock",
     "--ignore-scripts",
     "--engine-strict=false",
+    ...(omit === undefined ? [] : ["--omit", omit]),
   ];
   const code = await npm("install", "--prefix", folder, "--loglevel", "error", ...options);
   if (code !== 0) throw new Error(`The packages of ${name} could not be installed. Check the network.`);

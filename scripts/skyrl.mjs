@@ -36,7 +36,7 @@ async function prepare() {
   const python = join(environment, "bin", "python");
   const has = () => {
     try {
-      execFileSync(python, ["-c", "import jax, skyrl.tinker.api"], { stdio: "ignore" });
+      execFileSync(python, ["-c", "import jax, skyrl.tinker.api, skyrl.train.config"], { stdio: "ignore" });
       return true;
     } catch {
       return false;
@@ -53,8 +53,9 @@ async function prepare() {
   const source = SKYRL_DIR ? `${resolve(SKYRL_DIR)}[tinker,jax]` : `skyrl[tinker,jax]==${version}`;
   console.log(`installing ${source} into ${environment}`);
   const made = (await run(base, ["-m", "venv", environment])) === 0;
-  // The server imports aiohttp and psutil, which these extras of 0.4.0 do not name.
-  const pip = ["-m", "pip", "install", "--quiet", "aiohttp", "psutil", ...(SKYRL_DIR ? ["-e"] : []), source];
+  // The server and the configuration of its other engines import these, which the two extras of 0.4.0 do not name.
+  const unnamed = ["aiohttp", "psutil", "omegaconf", "loguru", "pybase64", "skyrl-gym"];
+  const pip = ["-m", "pip", "install", "--quiet", ...unnamed, ...(SKYRL_DIR ? ["-e"] : []), source];
   if (!made || (await run(python, pip)) !== 0 || !has())
     throw new Missing(`the packages of ${source} (the installation failed; see above)`);
   return python;
@@ -137,7 +138,7 @@ async function serve(python, folder) {
   }
 }
 
-/** Two self-play steps of each role; the run goes on to the export, which needs merged weights and may be refused. */
+/** Two self-play steps of each role; the run is stopped when they are done. */
 async function selfPlay(url, folder) {
   const config = join(folder, "config.json");
   await writeFile(
@@ -148,23 +149,51 @@ async function selfPlay(url, folder) {
       generator: { steps: 2, groups: 2, groupSize: 3, probes: 2, maxTokens: 40 },
       candidates: { specs: 6, perSpec: 1, probes: 3, keep: 4 },
       solver: { steps: 2, groups: 2, groupSize: 3, maxTokens: 40, replay: 0 },
+      supervisedBaseline: false,
     }),
   );
+  const tasks = join(folder, "tasks.jsonl");
+  const gold = [{ name: "getPetById", arguments: { petId: 7 } }];
+  await writeFile(tasks, JSON.stringify({ question: "Show pet 7.", gold }));
   const out = join(folder, "run");
-  const code = await run(process.execPath, [
-    ...[join(root, "dist", "cli.js"), "bootstrap", join(root, "examples", "petstore", "openapi.yaml")],
-    ...["--model", model, "--backend-url", url, "--backend-kind", "skyrl"],
-    ...["--config", config, "--out", out, "--seed", "1"],
-  ]);
+  const command = spawn(
+    process.execPath,
+    [
+      ...[join(root, "dist", "cli.js"), "bootstrap", join(root, "examples", "petstore", "openapi.yaml")],
+      ...["--model", model, "--backend-url", url, "--backend-kind", "skyrl"],
+      ...["--config", config, "--tasks", tasks, "--out", out, "--seed", "1"],
+    ],
+    { stdio: ["ignore", "inherit", "pipe"] },
+  );
+  let said = "";
+  command.stderr.setEncoding("utf8").on("data", (text) => {
+    process.stderr.write(text);
+    if (!said.includes("measuring") && (said + text).includes("measuring")) command.kill("SIGINT");
+    said += text;
+  });
+  await new Promise((ended) => command.on("close", ended));
   const lines = (await readFile(join(out, "metrics.jsonl"), "utf8").catch(() => ""))
     .split("\n")
     .filter(Boolean);
   const steps = lines.map((line) => JSON.parse(line));
-  const count = (role) => steps.filter((step) => step.role === role).length;
-  console.log(
-    `self-play: ${count("generator")} Generator steps, ${count("solver")} Solver steps, exit code ${code}`,
-  );
+  const count = (role) => steps.filter((step) => step.role === role && step.phase === "train").length;
+  console.log(`self-play: ${count("generator")} Generator steps, ${count("solver")} Solver steps`);
   return count("generator") >= 2 && count("solver") >= 2;
+}
+
+/** SkyRL's own parser must take the configuration of docs/scaling.md; without GPUs no more of it can be tried. */
+async function checkCluster(python) {
+  const text = await readFile(join(root, "docs", "scaling.md"), "utf8");
+  const given = /--backend-config '(\{[^']*\})'/.exec(text)?.[1] ?? "";
+  const program = `
+import json, sys
+from skyrl.train.config import SkyRLTrainConfig
+found = SkyRLTrainConfig.from_cli_overrides({**json.loads(sys.argv[1]), "trainer.policy.model.path": "m", "trainer.critic.model.path": "m", "trainer.strategy": "fsdp", "trainer.policy.model.lora.rank": 16})
+placement, engines = found.trainer.placement, found.generator.inference_engine
+assert placement.policy_num_nodes * placement.policy_num_gpus_per_node == engines.num_engines * engines.tensor_parallel_size
+`;
+  execFileSync(python, ["-c", program, given], { stdio: ["ignore", "ignore", "pipe"] });
+  console.log("docs/scaling.md: SkyRL's parser takes the configuration");
 }
 
 let python;
@@ -175,6 +204,7 @@ try {
   console.log(`skipped: missing ${error.message}`);
   process.exit(skipped);
 }
+await checkCluster(python);
 const folder = await mkdtemp(join(tmpdir(), "specdojo-skyrl-"));
 const server = await serve(python, folder);
 console.log(`SkyRL at ${server.url}`);

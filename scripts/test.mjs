@@ -30,6 +30,9 @@ async function step(name, work) {
   return ok;
 }
 
+/** The worker is tested with these, where they can be had. */
+const officialClients = ["tinker==0.38.0", "openai==3.54.0"];
+
 /** The interpreter for the worker and its tests, with pytest. */
 async function preparePython() {
   const module = pathToFileURL(join(root, "dist", "backend", "environment.js")).href;
@@ -46,12 +49,19 @@ async function preparePython() {
       return false;
     }
   };
-  if (has("pytest")) return python;
-  if (wantedPython)
-    throw new Error(`${python} lacks pytest. Install it: ${python} -m pip install "pytest>=9"`);
+  if (wantedPython) {
+    if (!has("pytest"))
+      throw new Error(`${python} lacks pytest. Install it: ${python} -m pip install "pytest>=9"`);
+    return python;
+  }
+  // Nothing of what the worker itself uses may change with them.
+  const lock = ["--quiet", "--constraint", join(root, "worker", "requirements.lock")];
   const pip = has("pip") ? [python, "-m", "pip", "install"] : ["uv", "pip", "install", "--python", python];
-  const [command, ...args] = [...pip, "--quiet", "pytest>=9,<10"];
-  if ((await run(command, args)) !== 0) throw new Error("pytest could not be installed. Check the network.");
+  const install = (...packages) => run(pip[0], [...pip.slice(1), ...lock, ...packages]);
+  if (!has("pytest") && (await install("pytest>=9,<10")) !== 0)
+    throw new Error("pytest could not be installed. Check the network.");
+  if (!(has("tinker") && has("openai")) && (await install(...officialClients)) !== 0)
+    console.log(`${officialClients.join(" and ")} could not be installed: their tests are skipped.`);
   return python;
 }
 
@@ -81,7 +91,7 @@ if (installed) {
     await step("worker tests", () =>
       run(
         python,
-        ["-m", "pytest", "worker/tests", "-q", "-p", "no:cacheprovider", `--junitxml=${pytestFile}`],
+        ["-m", "pytest", "worker/tests", "-q", "-rs", "-p", "no:cacheprovider", `--junitxml=${pytestFile}`],
         {
           PYTHONPATH: join(root, "worker"),
           PYTHONDONTWRITEBYTECODE: "1",

@@ -14,6 +14,7 @@ import {
 import type { BackendProfile } from "./backend/capabilities.js";
 import { type ConnectedBackend, connectBackend } from "./backend/client.js";
 import { ensureEnvironment } from "./backend/environment.js";
+import { mergeAdapter } from "./backend/merge.js";
 import { connectBackends } from "./backend/pool.js";
 import type { Backend, SamplingClient } from "./backend/types.js";
 import { startWorker } from "./backend/worker.js";
@@ -246,7 +247,7 @@ async function finish(run: RunDirectory, agentDir: string, options: RunOptions):
       progress,
       signal,
     };
-    await train(context, modelDir, agentDir);
+    await train(context, modelDir, agentDir, python);
   } finally {
     if (backend !== options.backend) await backend.close();
   }
@@ -296,7 +297,12 @@ export async function openBackend(
   });
 }
 
-async function train(context: RunContext, modelDir: string, agentDir: string): Promise<void> {
+async function train(
+  context: RunContext,
+  modelDir: string,
+  agentDir: string,
+  python: () => Promise<string>,
+): Promise<void> {
   const { run, config, menu, backend, progress } = context;
   const tasks = await evaluationTasks(run, menu);
   const asked = (sampler: SamplingClient): AgentModel => askedModel(context, sampler);
@@ -348,12 +354,17 @@ async function train(context: RunContext, modelDir: string, agentDir: string): P
   const downloaded = run.path("checkpoints", "solver");
   await rm(downloaded, { recursive: true, force: true });
   if (tunedPath !== null) await backend.downloadCheckpoint(tunedPath, downloaded);
-  const merged =
-    tunedPath === null
-      ? modelDir
-      : existsSync(join(downloaded, "merged"))
-        ? join(downloaded, "merged")
-        : downloaded;
+  const hasAdapter = existsSync(join(downloaded, "adapter_model.safetensors"));
+  const merged = tunedPath === null ? modelDir : hasAdapter ? join(downloaded, "merged") : downloaded;
+  // Other servers' checkpoints hold the adapter without the merged weights beside it.
+  if (hasAdapter && !existsSync(merged))
+    await mergeAdapter({
+      python: await python(),
+      base: modelDir,
+      adapter: downloaded,
+      out: merged,
+      signal: context.signal,
+    });
   await writeAtomic(run.path("config.json"), `${JSON.stringify(config, undefined, 2)}\n`);
   const report = renderReport(await loadReportData(run.dir, `specdojo ${version}`));
   await writeAtomic(run.path("report.html"), report);

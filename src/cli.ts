@@ -68,10 +68,12 @@ function checkOptions(command: CommandDef, argv: readonly string[]): void {
   }
 }
 
-/** Nor one word too many. */
+/** Nor one word too many, unless a command takes any number of them, as the hint `...` says. */
 function checkPositionals(command: CommandDef, argv: string[]): void {
   const definitions = (command.args ?? {}) as ArgsDef;
-  const wanted = Object.values(definitions).filter(({ type }) => type === "positional").length;
+  const positionals = Object.values(definitions).filter(({ type }) => type === "positional");
+  if (positionals.some(({ valueHint }) => valueHint === "...")) return;
+  const wanted = positionals.length;
   const extra = parseArgs(argv, definitions)._[wanted];
   if (extra === undefined) return;
   throw new SpecdojoError("invalid-option", `${JSON.stringify(extra)} is one argument too many`, {

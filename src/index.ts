@@ -1,3 +1,4 @@
+export { type EndpointSolverOptions, endpointSolver } from "./agent/endpoint.js";
 export {
   exportGguf,
   type GgufReport,
@@ -92,6 +93,7 @@ export {
   type ToolRanker,
   validateArguments,
 } from "./openapi/index.js";
+export { type PlanOptions, planRun, type RunPlan } from "./plan.js";
 export {
   type ChatMessage,
   createSpecGenerator,

@@ -31,8 +31,9 @@ const all = [...Object.keys(allowed), "version.ts"];
 const top: Record<string, readonly string[]> = {
   "version.ts": [],
   "bootstrap.ts": all,
-  "index.ts": [...all, "bootstrap.ts"],
-  cli: [...all, "bootstrap.ts"],
+  "plan.ts": [...all, "bootstrap.ts"],
+  "index.ts": [...all, "bootstrap.ts", "plan.ts"],
+  cli: [...all, "bootstrap.ts", "plan.ts"],
   "cli.ts": [...all, "cli"],
 };
 

@@ -15,7 +15,7 @@ export function definitionName(ref: string): string | undefined {
 
 const referencesOf = new WeakMap<object, ReadonlySet<string>>();
 
-/** Names of the definitions that a schema refers to directly; `$defs` of the schema itself are not searched. */
+/** Names of the definitions that a schema refers to directly, also by a discriminator; its own `$defs` are not searched. */
 export function references(schema: JsonSchema): ReadonlySet<string> {
   if (!isObject(schema)) return new Set();
   const known = referencesOf.get(schema);
@@ -23,13 +23,17 @@ export function references(schema: JsonSchema): ReadonlySet<string> {
   const found = new Set<string>();
   const stack: unknown[] = [];
   for (const [key, value] of Object.entries(schema))
-    if (key !== "$defs") stack.push(key === "$ref" ? { $ref: value } : value);
+    if (key !== "$defs") stack.push(key === "$ref" || key === "discriminator" ? { [key]: value } : value);
   while (stack.length > 0) {
     const value = stack.pop();
     if (Array.isArray(value)) for (const item of value) stack.push(item);
     else if (isObject(value)) {
-      const name = typeof value.$ref === "string" ? definitionName(value.$ref) : undefined;
-      if (name !== undefined) found.add(name);
+      const { $ref, discriminator } = value;
+      const mapping = isObject(discriminator) && isObject(discriminator.mapping) ? discriminator.mapping : {};
+      for (const target of [$ref, ...Object.values(mapping)]) {
+        const name = typeof target === "string" ? definitionName(target) : undefined;
+        if (name !== undefined) found.add(name);
+      }
       for (const inner of Object.values(value)) if (typeof inner === "object") stack.push(inner);
     }
   }

@@ -44,6 +44,7 @@ export {
   type CredentialRequest,
 } from "./credentials.js";
 export { type DefinedTool, defineTool, type ToolContext, type ToolDefinition } from "./define-tool.js";
+export { type EndpointSolverOptions, endpointSolver } from "./endpoint.js";
 export { type ExportOptions, exportAgent } from "./export.js";
 export { type GenerateOptions, generateClient } from "./generate-client.js";
 export { type GgufSolverOptions, ggufSolver } from "./gguf/solver.js";

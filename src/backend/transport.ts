@@ -252,7 +252,9 @@ export class Transport {
         place: this.#options.baseUrl,
         remedy: ours
           ? "Correct the request; trying again will not help."
-          : "Look at the server's log, then try again.",
+          : /out of memory/i.test(failed.data.error)
+            ? "Use smaller batches or a smaller model; nothing that was finished is lost."
+            : "Look at the server's log, then try again.",
       },
     );
   }

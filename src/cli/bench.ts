@@ -1,11 +1,8 @@
-import { closeSync, createReadStream, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { createInterface } from "node:readline";
 import { defineCommand } from "citty";
 import { cacheFolder } from "../backend/environment.js";
-import { type BenchReport, runBench } from "../evaluate/bench.js";
+import { type BenchOptions, type BenchReport, runBench } from "../evaluate/bench.js";
 import { TrainedQuestions } from "../evaluate/contamination.js";
 import { convertSuite } from "../evaluate/convert/index.js";
 import { endpointModel, endpointModels } from "../evaluate/endpoint.js";
@@ -13,15 +10,16 @@ import { type LocalModels, startLocalModels } from "../evaluate/local.js";
 import { type Ask, asks, type BenchModel, solverBenchModel } from "../evaluate/models.js";
 import { openResponses, requestKey } from "../evaluate/responses.js";
 import { readSuite, type SuiteItem, suiteNames } from "../evaluate/suite.js";
-import { benchText, convertText } from "../evaluate/text.js";
-import type { Prices } from "../evaluate/totals.js";
+import { benchText, convertText, suitesText } from "../evaluate/text.js";
+import { legend, type Prices, together } from "../evaluate/totals.js";
 import { readTrained } from "../evaluate/trained.js";
 import { renderBench } from "../report/bench.js";
 import { SpecdojoError } from "../util/errors.js";
 import { toJsonLines } from "../util/files.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { version } from "../version.js";
-import { plainProgress, terminalProgress } from "./progress.js";
+import { plainProgress, type ShownProgress, terminalProgress } from "./progress.js";
+import { Spool } from "./spool.js";
 
 interface Settings {
   apiKey: string | undefined;
@@ -149,23 +147,32 @@ async function openLocal(name: string, local: LocalModels, settings: Settings): 
   );
 }
 
+interface Survey {
+  path: string;
+  count: number;
+  excluded: BenchReport["excluded"];
+  goldFaults: BenchReport["goldFaults"];
+  leftOut: ReadonlySet<number>;
+}
+
 /** Reads the suite once: all lines are checked before anything is asked, and trained ones are named. */
-async function survey(
-  path: string,
-  trained: TrainedQuestions | undefined,
-): Promise<{ count: number; excluded: BenchReport["excluded"]; leftOut: ReadonlySet<number> }> {
+async function survey(path: string, trained: TrainedQuestions | undefined): Promise<Survey> {
   const excluded: BenchReport["excluded"] = [];
+  const goldFaults: BenchReport["goldFaults"] = [];
   const leftOut = new Set<number>();
   let index = 0;
-  for await (const { id, question } of readSuite(path)) {
+  for await (const { id, question, gold, tools } of readSuite(path)) {
     const found = trained?.find(question);
     if (found !== undefined) {
       excluded.push({ id, question, ...found });
       leftOut.add(index);
     }
+    for (const { name } of gold)
+      if (!tools.some((tool) => tool.name === name))
+        goldFaults.push({ id, problem: `calls ${JSON.stringify(name)}, which is none of the item's tools` });
     index++;
   }
-  return { count: index - leftOut.size, excluded, leftOut };
+  return { path, count: index - leftOut.size, excluded, goldFaults, leftOut };
 }
 
 async function* without(path: string, leftOut: ReadonlySet<number>): AsyncGenerator<SuiteItem> {
@@ -173,65 +180,9 @@ async function* without(path: string, leftOut: ReadonlySet<number>): AsyncGenera
   for await (const item of readSuite(path, true)) if (!leftOut.has(index++)) yield item;
 }
 
-/** Results wait in files until the totals are known, so that a suite of any size fits in memory. */
-class Spool {
-  readonly #folder = mkdtempSync(join(tmpdir(), "specdojo-bench-"));
-  readonly #files = new Map<number, { fd: number; text: string }>();
-
-  path(model: number): string {
-    return join(this.#folder, `${model}.jsonl`);
-  }
-
-  write(model: number, result: object): void {
-    let file = this.#files.get(model);
-    if (file === undefined) {
-      file = { fd: openSync(this.path(model), "w"), text: "" };
-      this.#files.set(model, file);
-    }
-    file.text += `${JSON.stringify(result)}\n`;
-    if (file.text.length > 1 << 16) this.#flush(file);
-  }
-
-  #flush(file: { fd: number; text: string }): void {
-    writeSync(file.fd, file.text);
-    file.text = "";
-  }
-
-  /** Prints the report with the results in their places. */
-  async print(report: BenchReport, out: NodeJS.WritableStream): Promise<void> {
-    const { models, comparisons, excluded, comparedWith, ...head } = report;
-    let text = `${JSON.stringify(head).slice(0, -1)},"models":[`;
-    for (const [i, { label, totals }] of models.entries()) {
-      text += `${i === 0 ? "" : ","}${JSON.stringify({ label, totals }).slice(0, -1)},"results":[`;
-      let first = true;
-      const file = this.#files.get(i);
-      if (file !== undefined) this.#flush(file);
-      if (file !== undefined)
-        for await (const line of createInterface({ input: createReadStream(this.path(i), "utf8") })) {
-          text += first ? line : `,${line}`;
-          first = false;
-          if (text.length < 1 << 16) continue;
-          if (!out.write(text)) await new Promise((drained) => out.once("drain", drained));
-          text = "";
-        }
-      text += "]}";
-    }
-    out.write(`${text}],${JSON.stringify({ comparisons, excluded, comparedWith }).slice(1)}\n`);
-  }
-
-  close(): void {
-    for (const { fd } of this.#files.values()) closeSync(fd);
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-}
-
-async function convert(
-  name: string | undefined,
-  path: string | undefined,
-  out: string | undefined,
-  json: boolean,
-) {
-  if (name === undefined || path === undefined)
+async function convert(words: readonly string[], out: string | undefined, json: boolean) {
+  const [name, path, extra] = words;
+  if (name === undefined || path === undefined || extra !== undefined)
     throw new SpecdojoError("invalid-option", "`bench convert` needs the suite's name and a path.", {
       place: "specdojo bench convert NAME PATH",
       remedy: `The names are ${suiteNames.join(", ")}.`,
@@ -252,21 +203,95 @@ async function convert(
   );
 }
 
-/** `specdojo bench SUITE`: any number of models over a suite of tasks that bring their own tools. */
+const nameOf = (path: string): string => basename(path, extname(path));
+
+/** Asks all models one suite. Answers are journaled; the journals go when none is missing. */
+async function runSuite(
+  { path, count, excluded, goldFaults, leftOut }: Survey,
+  options: Pick<BenchOptions, "models" | "samples" | "seed" | "prices" | "comparedWith">,
+  {
+    title,
+    cache,
+    fresh,
+    say,
+    progress,
+    spool,
+  }: {
+    title: string;
+    cache: string | undefined;
+    fresh: boolean;
+    say: (line: string) => void;
+    progress: ShownProgress;
+    spool: Spool;
+  },
+): Promise<BenchReport> {
+  const journals: string[] = [];
+  let shown = "";
+  const report = await runBench({
+    ...options,
+    suite: nameOf(path),
+    items: () => without(path, leftOut),
+    total: count,
+    excluded,
+    goldFaults,
+    async store(model) {
+      const file = join(
+        cache ?? join(cacheFolder(), "bench"),
+        `${requestKey([resolve(path), model.label]).slice(0, 24)}.jsonl`,
+      );
+      if (cache === undefined) {
+        journals.push(file);
+        if (fresh) await rm(file, { force: true });
+      }
+      const responses = await openResponses(file);
+      if (responses.found > 0)
+        say(`${title}${model.label}: ${responses.found} answers are there from before`);
+      return responses;
+    },
+    onResult: (model, result) => spool.write(model, result),
+    onProgress(label, done, total, { errors, tokens }) {
+      if (shown !== label) progress.phase(`${title}${label}`, total ?? 1);
+      shown = label;
+      const notes = [
+        ...(errors > 0 ? [`${errors} not answered`] : []),
+        ...(tokens > 0 ? [`${tokens} tokens`] : []),
+      ];
+      progress.update(done, notes.join(", "));
+    },
+  });
+  const missing = report.models.reduce((sum, { totals }) => sum + totals.errors, 0);
+  if (missing === 0) await Promise.all(journals.map((file) => rm(file, { force: true })));
+  else say(`${title}${missing} answers could not be had; the same command asks only for those.`);
+  return report;
+}
+
+/** One report as it is, several as a list. */
+async function print(reports: readonly BenchReport[], spools: readonly Spool[]): Promise<void> {
+  const out = process.stdout;
+  const [only] = reports.length === 1 ? reports : [];
+  const head = { format: "specdojo-bench-suites-1", legend, together: together(reports) };
+  if (only === undefined) out.write(`${JSON.stringify(head).slice(0, -1)},"suites":[`);
+  for (const [i, report] of reports.entries()) {
+    if (i > 0) out.write(",");
+    await spools[i]?.print(only === undefined ? report : { ...report, legend }, out);
+  }
+  out.write(only === undefined ? "]}\n" : "\n");
+}
+
+/** `specdojo bench SUITE...`: any number of models over a suite of tasks that bring their own tools. */
 export const benchCommand = defineCommand({
   meta: {
     name: "bench",
     description:
-      "Compare models on a tool-calling suite; `bench convert NAME PATH` makes one from its original files",
+      "Compare models on tool-calling suites; `bench convert NAME PATH` makes one from its original files",
   },
   args: {
-    suite: { type: "positional", description: "Suite, JSON Lines; or `convert`", required: true },
-    name: {
+    suite: {
       type: "positional",
-      description: `With convert: ${suiteNames.join(", ")}`,
-      required: false,
+      description: `Suites, JSON Lines; or \`convert NAME PATH\`, with ${suiteNames.join(", ")} and its original files`,
+      required: true,
+      valueHint: "...",
     },
-    path: { type: "positional", description: "With convert: the suite's original files", required: false },
     model: {
       type: "string",
       description:
@@ -302,11 +327,8 @@ export const benchCommand = defineCommand({
     json: { type: "boolean", description: "Print results and totals as JSON", default: false },
   },
   async run({ args, rawArgs }) {
-    if (args.suite === "convert") return await convert(args.name, args.path, args.out, args.json);
-    if (args.name !== undefined)
-      throw new SpecdojoError("invalid-option", `${JSON.stringify(args.name)} is one argument too many`, {
-        remedy: "Models are given with --model. See --help.",
-      });
+    const [first, ...more] = args._;
+    if (first === "convert") return await convert(more, args.out, args.json);
     const names = [
       ...new Set([...repeated(rawArgs, "--model"), ...(args.model === undefined ? [] : [args.model])]),
     ];
@@ -341,13 +363,18 @@ export const benchCommand = defineCommand({
     const prices = readPrices(args.price);
     const trained =
       args.trained === undefined ? undefined : new TrainedQuestions(await readTrained(args.trained));
-    const { count, excluded, leftOut } = await survey(args.suite, trained);
     const say = (line: string) => process.stderr.write(`${line}\n`);
+    const suites: Survey[] = [];
+    for (const path of new Set(args._)) suites.push(await survey(path, trained));
+    for (const { path, goldFaults } of suites)
+      if (goldFaults.length > 0)
+        say(
+          `${path}: ${goldFaults.length} gold answers cannot be given, such as ${goldFaults[0]?.id}, which ${goldFaults[0]?.problem}`,
+        );
     const progress = process.stderr.isTTY
       ? terminalProgress(process.stderr, () => Date.now())
       : plainProgress(say, () => Date.now());
-    const spool = new Spool();
-    const journals: string[] = [];
+    const spools: Spool[] = [];
     let local: LocalModels | undefined;
     try {
       const models: BenchModel[] = [];
@@ -358,48 +385,21 @@ export const benchCommand = defineCommand({
           models.push(...(await openLocal(name, local, settings)));
         }
       }
-      let shown = "";
-      const report = await runBench({
-        suite: basename(args.suite, extname(args.suite)),
-        items: () => without(args.suite, leftOut),
-        models,
-        samples,
-        seed: args.seed,
-        total: count,
-        prices,
-        excluded,
-        comparedWith: trained?.count ?? null,
-        async store(model) {
-          const file = `${requestKey([resolve(args.suite), model.label]).slice(0, 24)}.jsonl`;
-          const path = join(args.cache ?? join(cacheFolder(), "bench"), file);
-          if (args.cache === undefined) {
-            journals.push(path);
-            if (args.fresh) await rm(path, { force: true });
-          }
-          const responses = await openResponses(path);
-          if (responses.found > 0) say(`${model.label}: ${responses.found} answers are there from before`);
-          return responses;
-        },
-        onResult: (model, result) => spool.write(model, result),
-        onProgress(label, done, total, { errors, tokens }) {
-          if (shown !== label) progress.phase(label, total ?? 1);
-          shown = label;
-          const notes = [
-            ...(errors > 0 ? [`${errors} not answered`] : []),
-            ...(tokens > 0 ? [`${tokens} tokens`] : []),
-          ];
-          progress.update(done, notes.join(", "));
-        },
-      });
+      const reports: BenchReport[] = [];
+      for (const suite of suites) {
+        const spool = new Spool();
+        spools.push(spool);
+        const { seed, cache, fresh } = args;
+        const known = { models, samples, seed, prices, comparedWith: trained?.count ?? null };
+        const title = suites.length > 1 ? `${nameOf(suite.path)}, ` : "";
+        reports.push(await runSuite(suite, known, { title, cache, fresh, say, progress, spool }));
+      }
       progress.end();
-      const missing = report.models.reduce((sum, { totals }) => sum + totals.errors, 0);
-      if (missing === 0) await Promise.all(journals.map((path) => rm(path, { force: true })));
-      else say(`${missing} answers could not be had; the same command asks only for those.`);
-      if (args.page !== undefined) await writeFile(args.page, renderBench(report, `specdojo ${version}`));
-      if (args.json) await spool.print(report, process.stdout);
-      else process.stdout.write(benchText(report));
+      if (args.page !== undefined) await writeFile(args.page, renderBench(reports, `specdojo ${version}`));
+      if (args.json) await print(reports, spools);
+      else process.stdout.write(reports.length > 1 ? suitesText(reports) : reports.map(benchText).join(""));
     } finally {
-      spool.close();
+      for (const spool of spools) spool.close();
       await local?.close();
     }
   },

@@ -6,8 +6,10 @@ import type { Agent } from "../agent/index.js";
 import { type BackendProfile, capabilityTable, kindOf } from "../backend/capabilities.js";
 import { bootstrapAgent, type RunOptions, resumeAgent } from "../bootstrap.js";
 import { type Evaluation, evaluationSchema } from "../evaluate/index.js";
+import { type PlanOptions, planRun } from "../plan.js";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject } from "../util/json.js";
+import { parseDuration, renderPlan } from "./plan.js";
 import { clock, plainProgress, type ShownProgress, terminalProgress } from "./progress.js";
 
 const shared = {
@@ -54,6 +56,13 @@ export const bootstrapCommand = defineCommand({
     },
     tasks: { type: "string", description: "Your own tasks to measure on (JSON Lines); never trained on" },
     config: { type: "string", description: "JSON file with deviations from the default configuration" },
+    plan: {
+      type: "boolean",
+      description:
+        "Only measure for some seconds, and tell what the run would do, how long and how much memory",
+      default: false,
+    },
+    within: { type: "string", description: "With --plan: propose sizes that fit into a time, such as 30m" },
     ...shared,
   },
   async run({ args }) {
@@ -68,18 +77,37 @@ export const bootstrapCommand = defineCommand({
         place: "--seed",
         remedy: "Give a whole number of 0 or more.",
       });
+    const run = {
+      seed,
+      model: args.model,
+      ...(config === undefined ? {} : { config }),
+      ...(tasks === undefined || args.tasks === undefined ? {} : { tasks, tasksFile: args.tasks }),
+    };
+    if (args.plan) return showPlan(args, run);
+    if (args.within !== undefined)
+      throw new SpecdojoError("invalid-option", "--within is for plans", {
+        place: "--within",
+        remedy: "Give --plan as well.",
+      });
     await watched(args.out, args, (options) =>
-      bootstrapAgent(args.file, {
-        ...options,
-        out: args.out,
-        seed,
-        model: args.model,
-        ...(config === undefined ? {} : { config }),
-        ...(tasks === undefined || args.tasks === undefined ? {} : { tasks, tasksFile: args.tasks }),
-      }),
+      bootstrapAgent(args.file, { ...options, ...run, out: args.out }),
     );
   },
 });
+
+/** `specdojo bootstrap FILE --plan`: nothing is trained but what the measurement needs. */
+async function showPlan(
+  args: SharedArguments & { file: string; within?: string | undefined },
+  run: PlanOptions,
+): Promise<void> {
+  const within = args.within === undefined ? undefined : parseDuration(args.within, "--within");
+  const plan = await shown(
+    (options) => planRun(args.file, { ...options, ...run, ...(within === undefined ? {} : { within }) }),
+    args,
+    () => new SpecdojoError("stopped", "Stopped."),
+  );
+  process.stdout.write(args.json ? `${JSON.stringify(plan)}\n` : renderPlan(plan));
+}
 
 /** `specdojo resume DIR`. */
 export const resumeCommand = defineCommand({
@@ -118,12 +146,26 @@ async function watched(
   args: SharedArguments,
   start: (options: RunOptions) => Promise<Agent>,
 ): Promise<void> {
-  const stop = new AbortController();
   const begun = Date.now();
+  const agent = await shown(start, args, () => new Stopped(dir), dir);
+  const evaluation = evaluationSchema.parse(agent.evaluation);
+  await agent.close();
+  if (args.json) process.stdout.write(`${JSON.stringify({ agent: join(dir, "agent"), evaluation })}\n`);
+  else process.stdout.write(summary(dir, evaluation, Date.now() - begun));
+}
+
+/** Progress on stderr and a clean stop on Ctrl-C. Errors say how the run in `dir` can go on once its work has begun. */
+async function shown<T>(
+  start: (options: RunOptions) => Promise<T>,
+  args: SharedArguments,
+  stopped: () => SpecdojoError,
+  dir?: string,
+): Promise<T> {
+  const stop = new AbortController();
   const progress: ShownProgress = process.stderr.isTTY
     ? terminalProgress(process.stderr, Date.now)
     : plainProgress((line) => process.stderr.write(`${line}\n`), Date.now);
-  const onSignal = (): void => stop.abort(new Stopped(dir));
+  const onSignal = (): void => stop.abort(stopped());
   // The second Ctrl-C ends this process at once; the worker then ends by itself.
   process.once("SIGINT", onSignal);
   process.once("SIGTERM", onSignal);
@@ -133,23 +175,18 @@ async function watched(
     progress.phase(name, total);
   };
   try {
-    const agent = await start({
+    return await start({
       progress: { ...progress, phase },
       signal: stop.signal,
       ...(args.python === undefined ? {} : { python: args.python }),
       ...(args.verbose ? { onLog: (line: string) => process.stderr.write(`${line}\n`) } : {}),
       ...(args["backend-url"] === undefined ? {} : { backend: backendOf(args, args["backend-url"]) }),
     });
-    progress.end();
-    const evaluation = evaluationSchema.parse(agent.evaluation);
-    await agent.close();
-    if (args.json) process.stdout.write(`${JSON.stringify({ agent: join(dir, "agent"), evaluation })}\n`);
-    else process.stdout.write(summary(dir, evaluation, Date.now() - begun));
   } catch (error) {
-    progress.end();
     if (stop.signal.aborted) throw stop.signal.reason;
-    throw atWork ? withResume(error, dir) : error;
+    throw atWork && dir !== undefined ? withResume(error, dir) : error;
   } finally {
+    progress.end();
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
   }

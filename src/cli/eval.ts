@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { defineCommand } from "citty";
 import { agentFolder } from "../agent/index.js";
 import { evaluateFolder } from "../evaluate/folder.js";
-import { startLocalModels } from "../evaluate/local.js";
+import { type LocalModels, startLocalModels } from "../evaluate/local.js";
 import { evaluationText } from "../evaluate/text.js";
+import { legend } from "../evaluate/totals.js";
 import { SpecdojoError } from "../util/errors.js";
 
 /** `specdojo eval DIR`: an exported agent and its base model on the user's own tasks. */
@@ -40,14 +41,19 @@ export const evalCommand = defineCommand({
         place: args.dir,
         remedy: "Name the folder of a finished run, or of an exported agent.",
       });
-    const models = await startLocalModels({
-      python: args.python,
-      onProgress: (line) => process.stderr.write(`${line}\n`),
-    });
+    let models: LocalModels | undefined;
     try {
       const evaluation = await evaluateFolder({
         dir: args.dir,
-        models,
+        models: {
+          async open(name) {
+            models ??= await startLocalModels({
+              python: args.python,
+              onProgress: (line) => process.stderr.write(`${line}\n`),
+            });
+            return await models.open(name);
+          },
+        },
         tasks: args.tasks,
         count,
         seed: args.seed,
@@ -55,9 +61,11 @@ export const evalCommand = defineCommand({
         trained: args.trained,
         onNote: (note) => process.stderr.write(`${note}\n`),
       });
-      process.stdout.write(args.json ? `${JSON.stringify(evaluation)}\n` : evaluationText(evaluation));
+      process.stdout.write(
+        args.json ? `${JSON.stringify({ ...evaluation, legend })}\n` : evaluationText(evaluation),
+      );
     } finally {
-      await models.close();
+      await models?.close();
     }
   },
 });

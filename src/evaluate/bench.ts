@@ -29,6 +29,8 @@ export interface BenchReport {
   excluded: { id: string; question: string; trained: string; similarity: number }[];
   /** Number of training questions that the items were compared with; null when none were given. */
   comparedWith: number | null;
+  /** Items whose gold answer nobody can give, and why. They are scored as they are written. */
+  goldFaults: { id: string; problem: string }[];
 }
 
 export interface BenchOptions {
@@ -50,6 +52,7 @@ export interface BenchOptions {
   total?: number;
   excluded?: BenchReport["excluded"];
   comparedWith?: number | null;
+  goldFaults?: BenchReport["goldFaults"];
 }
 
 export interface BenchProgress {
@@ -257,5 +260,6 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     }),
     excluded: options.excluded ?? [],
     comparedWith: options.comparedWith ?? null,
+    goldFaults: options.goldFaults ?? [],
   };
 }

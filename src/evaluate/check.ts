@@ -12,7 +12,7 @@ export interface GoldFault {
   message: string;
 }
 
-/** Gold arguments that the schemas do not allow, of tasks whose arguments are known. */
+/** Operations that the document lacks, and gold arguments that the schemas do not allow, where they are known. */
 export function checkGold(
   tasks: readonly ResolvedTask[],
   menu: ToolMenu,
@@ -20,14 +20,14 @@ export function checkGold(
 ): GoldFault[] {
   const byName = new Map(menu.tools.map((tool) => [tool.name, tool]));
   return tasks.flatMap(({ id, gold, argsKnown }) =>
-    argsKnown
-      ? gold.flatMap(({ name, arguments: args }) => {
-          const tool = byName.get(name);
-          const checked = tool === undefined ? undefined : validator.validate(tool, args);
-          if (checked === undefined || checked.ok) return [];
-          return checked.errors.map(({ pointer, message }) => ({ id, tool: name, pointer, message }));
-        })
-      : [],
+    gold.flatMap(({ name, arguments: args }) => {
+      const tool = byName.get(name);
+      if (tool === undefined)
+        return [{ id, tool: name, pointer: "", message: "is no operation of the document" }];
+      const checked = argsKnown ? validator.validate(tool, args) : undefined;
+      if (checked === undefined || checked.ok) return [];
+      return checked.errors.map(({ pointer, message }) => ({ id, tool: name, pointer, message }));
+    }),
   );
 }
 

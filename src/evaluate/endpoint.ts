@@ -1,11 +1,12 @@
 import { setTimeout } from "node:timers/promises";
-import OpenAI from "openai";
+import type OpenAI from "openai";
 import type { ChatCompletionMessageToolCall, ChatCompletionTool } from "openai/resources/chat/completions";
 import type { Tool } from "../openapi/types.js";
 import { parseCompletion } from "../task/parse.js";
 import { fullStyle } from "../task/prompts.js";
 import type { ToolCall } from "../task/types.js";
 import { isObject, type JsonObject } from "../util/json.js";
+import { readArguments } from "./lines.js";
 import { type Ask, type BenchAnswer, type BenchModel, solverPrompt } from "./models.js";
 import type { SuiteItem } from "./suite.js";
 
@@ -47,21 +48,6 @@ function wireNames(tools: readonly Tool[]): { toWire: Map<string, string>; fromW
   return { toWire, fromWire };
 }
 
-/** Some servers give the arguments as an object instead of a text. */
-function readArguments(given: unknown): JsonObject | undefined {
-  if (isObject(given)) return given as JsonObject;
-  if (given === undefined || given === null) return {};
-  if (typeof given !== "string") return undefined;
-  // Models without arguments to give write nothing at all.
-  if (given.trim() === "") return {};
-  try {
-    const value: unknown = JSON.parse(given);
-    return isObject(value) ? (value as JsonObject) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * The calls of a reply; null when one of them cannot be read, which is the model's own failure. Ids do not matter:
  * servers leave them out, repeat them or make up their own.
@@ -88,7 +74,7 @@ function isBrokenReply(error: unknown): boolean {
 
 /** Servers that check tool calls themselves refuse with this code what the model wrote; that is the model's failure. */
 function failedGeneration(error: unknown): string | undefined {
-  if (!(error instanceof OpenAI.APIError) || error.code !== "tool_use_failed") return undefined;
+  if (!isObject(error) || error.code !== "tool_use_failed") return undefined;
   const body: unknown = error.error;
   const text = isObject(body) ? body.failed_generation : undefined;
   return typeof text === "string" ? text : "";
@@ -99,11 +85,20 @@ function withoutSecret(message: string, apiKey: string | undefined): string {
   return apiKey === undefined || apiKey === "" ? message : message.replaceAll(apiKey, "[key]");
 }
 
+/** A client of the `openai` package, which is loaded only where an endpoint is asked. */
+async function openClient(
+  { baseUrl, apiKey }: Pick<EndpointOptions, "baseUrl" | "apiKey">,
+  more: { maxRetries: number; timeout?: number },
+): Promise<OpenAI> {
+  const { default: Client } = await import("openai");
+  return new Client({ baseURL: baseUrl, apiKey: apiKey ?? "none", ...more });
+}
+
 /** The models that an endpoint offers. */
 export async function endpointModels(
   options: Pick<EndpointOptions, "baseUrl" | "apiKey">,
 ): Promise<string[]> {
-  const client = new OpenAI({ baseURL: options.baseUrl, apiKey: options.apiKey ?? "none", maxRetries: 2 });
+  const client = await openClient(options, { maxRetries: 2 });
   const page = await client.models.list();
   return page.data.map((model) => model.id);
 }
@@ -111,12 +106,7 @@ export async function endpointModels(
 /** A model behind an OpenAI-compatible endpoint. */
 export function endpointModel(label: string, options: EndpointOptions): BenchModel {
   const { retries = 4, ask = "native", temperature = 0, seed = 0 } = options;
-  const client = new OpenAI({
-    baseURL: options.baseUrl,
-    apiKey: options.apiKey ?? "none",
-    maxRetries: retries,
-    timeout: options.timeout ?? 120_000,
-  });
+  let client: Promise<OpenAI> | undefined;
 
   /** Tools as they are sent, and the way back from their names; made once for each item. */
   const wired = new WeakMap<SuiteItem, { tools: ChatCompletionTool[]; fromWire: Map<string, string> }>();
@@ -154,7 +144,11 @@ export function endpointModel(label: string, options: EndpointOptions): BenchMod
   }
 
   async function askOnce(item: SuiteItem, sample: number): Promise<BenchAnswer> {
-    const reply = await client.chat.completions.create({ ...requestOf(item, sample), stream: false });
+    client ??= openClient(options, { maxRetries: retries, timeout: options.timeout ?? 120_000 });
+    const reply = await (await client).chat.completions.create({
+      ...requestOf(item, sample),
+      stream: false,
+    });
     const choice = Array.isArray(reply?.choices) ? reply.choices[0] : undefined;
     const message = choice?.message;
     if (choice === undefined || !isObject(message)) {

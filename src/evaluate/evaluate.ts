@@ -237,9 +237,14 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluati
 
   const domainOf = new Map(menu.tools.map((tool) => [tool.name, tool.domain]));
   const noCall = "(no call)";
+  const unknown = "(not in the document)";
   const toolsOf = ({ task }: Item) =>
     task.gold.length === 0 ? [noCall] : task.gold.map((call) => call.name);
-  const domainsOf = (item: Item) => toolsOf(item).map((name) => domainOf.get(name) ?? noCall);
+  const domainsOf = (item: Item) =>
+    toolsOf(item).map((name) => (name === noCall ? noCall : (domainOf.get(name) ?? unknown)));
+  const strangers = [...new Set(items.flatMap(toolsOf))].filter(
+    (name) => name !== noCall && !domainOf.has(name),
+  );
   const writers = new Map<string, number>();
   for (const { source } of tasks) {
     const name = source ?? "not stated";
@@ -272,8 +277,12 @@ export async function evaluateModels(options: EvaluateOptions): Promise<Evaluati
     },
     baselines: [],
     otherApis: null,
-    domains: group(items, [...new Set([...menu.tools.map((tool) => tool.domain), noCall])], domainsOf),
-    operations: group(items, [...menu.tools.map((tool) => tool.name), noCall], toolsOf),
+    domains: group(
+      items,
+      [...new Set([...menu.tools.map((tool) => tool.domain), noCall, unknown])],
+      domainsOf,
+    ),
+    operations: group(items, [...menu.tools.map((tool) => tool.name), noCall, ...strangers], toolsOf),
     failures: {
       base: baseScores === undefined ? null : countFailures(baseScores),
       tuned: countFailures(tunedScores),

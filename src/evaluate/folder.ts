@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createAgent } from "../agent/agent.js";
-import { agentFolder, loadAgent } from "../agent/load.js";
+import { agentFolder, loadAgent, readAgentFolder } from "../agent/load.js";
 import { SpecdojoError } from "../util/errors.js";
 import { evaluateModels } from "./evaluate.js";
 import { writeHeldOut } from "./heldout.js";
@@ -40,19 +40,20 @@ export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Ev
   const trained = trainedAt === undefined ? undefined : await readTrained(trainedAt);
   if (options.tasks === undefined && run !== undefined && existsSync(join(run, "tasks.jsonl")))
     note(`The run was measured on tasks of its own: --tasks ${join(run, "tasks.jsonl")}`);
-  const tunedModel = await models.open(dir);
-  const tuned = await loadAgent(dir, { solver: tunedModel.solver });
-  const { menu, manifest } = tuned;
+  // What is wrong with the files is said before any model is opened.
+  const { menu, manifest } = await readAgentFolder(dir);
   const tasks =
     options.tasks === undefined
       ? writeHeldOut(menu, { count: options.count, seed: options.seed })
-      : await loadTasks(options.tasks, menu);
+      : await loadTasks(options.tasks, menu, "kept");
   if (tasks.length === 0)
     throw new SpecdojoError("tasks-empty", "No task can be written for this document.", {
       place: dir,
       remedy: "Write tasks of your own and give them with --tasks.",
     });
-  const named = manifest?.baseModel.name;
+  const tunedModel = await models.open(dir);
+  const tuned = await loadAgent(dir, { solver: tunedModel.solver, verify: "sizes" });
+  const named = manifest.baseModel.name;
   const base = options.base ?? named;
   const baseModel =
     base === undefined || base === "none"
@@ -64,7 +65,7 @@ export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Ev
           );
           return undefined;
         });
-  return await evaluateModels({
+  const evaluation = await evaluateModels({
     tasks,
     menu,
     models: {
@@ -77,7 +78,7 @@ export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Ev
               solver: baseModel.solver,
               style: baseModel.style,
               maxTokens: baseModel.maxTokens,
-              ...(manifest === null ? {} : { maxTools: manifest.menu.maxTools }),
+              maxTools: manifest.menu.maxTools,
             }),
           }),
     },
@@ -85,4 +86,6 @@ export async function evaluateFolder(options: EvaluateFolderOptions): Promise<Ev
     seed: options.seed,
     ...(trained === undefined ? {} : { trained }),
   });
+  const asked = { base: baseModel === undefined ? null : (base ?? null), tuned: dir };
+  return { ...evaluation, models: asked };
 }

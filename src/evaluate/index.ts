@@ -75,6 +75,14 @@ export {
   suiteTool,
 } from "./suite.js";
 export { evaluationTaskSchema, loadTasks, parseTasks, type ResolvedTask } from "./tasks.js";
-export { benchText, evaluationText } from "./text.js";
-export { type BenchGroup, type BenchResult, type BenchTotals, type Prices, Tally } from "./totals.js";
+export { benchText, evaluationText, suitesText } from "./text.js";
+export {
+  type BenchGroup,
+  type BenchResult,
+  type BenchTotals,
+  type Prices,
+  Tally,
+  type Together,
+  together,
+} from "./totals.js";
 export { type ValueFault, valueFault, valueFaults } from "./values.js";

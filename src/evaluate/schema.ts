@@ -99,6 +99,8 @@ export const evaluationSchema = z.object({
       .array(z.object({ id: z.string(), tool: z.string(), pointer: z.string(), message: z.string() }))
       .optional(),
   }),
+  /** What was asked: the folder of the agent, and the model that it is compared with. */
+  models: z.object({ base: z.string().nullable(), tuned: z.string() }).optional(),
   /** Seed of the bootstrap. */
   seed: z.union([z.number(), z.string()]),
   overall: z.object({

@@ -67,7 +67,7 @@ export interface Score {
 }
 
 /** What the schema says about one argument, references and combinators followed. */
-function argumentViews(root: JsonSchemaObject, argument: string): JsonSchemaObject[] {
+function argumentViews(root: JsonSchemaObject, argument: string): readonly JsonSchemaObject[] {
   return propertyViews(schemaViews(root, root), argument, root);
 }
 

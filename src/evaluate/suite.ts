@@ -1,11 +1,10 @@
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
 import { z } from "zod";
 import type { Tool } from "../openapi/types.js";
 import type { ChatMessage } from "../task/conversation.js";
 import type { ToolCall } from "../task/types.js";
 import { SpecdojoError } from "../util/errors.js";
-import type { JsonSchemaObject, JsonValue } from "../util/json.js";
+import { isObject, type JsonSchemaObject, type JsonValue } from "../util/json.js";
+import { linesOf, readArguments, readId, withoutNulls } from "./lines.js";
 
 const jsonObject = z.record(z.string(), z.json());
 
@@ -79,6 +78,14 @@ export interface AcceptableCall {
 
 const noSchema: JsonSchemaObject = { type: "object", properties: {} };
 
+/** Without `properties` and `required` that are none, of schemas that others wrote. */
+function asSchema(parameters: object): JsonSchemaObject {
+  const schema: JsonSchemaObject = { ...parameters };
+  if (!isObject(schema.properties)) delete schema.properties;
+  if (!Array.isArray(schema.required)) delete schema.required;
+  return schema;
+}
+
 /** A tool that no HTTP request belongs to: what is shown to a model and scored, and nothing else. */
 export function suiteTool(tool: {
   name: string;
@@ -91,7 +98,7 @@ export function suiteTool(tool: {
     path: "/",
     domain: "suite",
     description: tool.description ?? "",
-    parameters: tool.parameters === undefined ? noSchema : (tool.parameters as JsonSchemaObject),
+    parameters: tool.parameters === undefined ? noSchema : asSchema(tool.parameters),
     bindings: {},
     responses: {},
     deprecated: false,
@@ -115,8 +122,46 @@ function suiteOf(id: string): SuiteName | undefined {
   return suiteNames.find((name) => id.startsWith(`${name}-`));
 }
 
+/** The text of a message; others give it in parts, or none beside calls. */
+function contentText(content: unknown): unknown {
+  if (content === undefined || content === null) return "";
+  if (!Array.isArray(content)) return content;
+  const parts: unknown[] = content.flatMap((part: unknown) =>
+    isObject(part) && part.type === "text" ? [part.text] : [],
+  );
+  return parts.every((part) => typeof part === "string") ? parts.join("\n") : content;
+}
+
+/**
+ * A line as `suiteItemSchema` has it, from one that others wrote: `null` for what is left out, tools as chat completions
+ * take them, arguments as text, no `id`, no `question` beside `messages`, a suite without rules here.
+ */
+function normalise(value: unknown, line: number): unknown {
+  if (!isObject(value)) return value;
+  const item = withoutNulls(value);
+  const each = (key: string, change: (entry: Record<string, unknown>) => unknown) => {
+    const list = item[key];
+    if (Array.isArray(list))
+      item[key] = list.map((entry: unknown) => (isObject(entry) ? change(entry) : entry));
+  };
+  item.id = readId(item.id, line);
+  each("messages", (message) => ({ ...message, content: contentText(message.content) }));
+  each("tools", (tool) => withoutNulls(isObject(tool.function) ? tool.function : tool));
+  each("gold", (call) => ({ ...call, arguments: readArguments(call.arguments) ?? call.arguments }));
+  if (item.question === undefined && Array.isArray(item.messages))
+    item.question = item.messages
+      .map((message: unknown) => (isObject(message) ? `${message.role}: ${message.content}` : ""))
+      .join("\n");
+  if (typeof item.suite === "string" && !suiteNames.some((name) => name === item.suite)) {
+    item.group ??= item.suite;
+    delete item.suite;
+  }
+  return item;
+}
+
 /** `""` and `\uFEFF` are no items. */
-function parseLine(line: string, place: string, checked = false): SuiteItem | undefined {
+function parseLine(line: string, path: string, number: number, checked = false): SuiteItem | undefined {
+  const place = `${path}:${number}`;
   const bare = line.replace(/^\uFEFF/, "");
   if (bare.trim() === "") return undefined;
   const fail = (what: string) =>
@@ -127,7 +172,7 @@ function parseLine(line: string, place: string, checked = false): SuiteItem | un
     });
   let value: unknown;
   try {
-    value = JSON.parse(bare);
+    value = normalise(JSON.parse(bare), number);
   } catch (error) {
     throw fail(`not JSON (${error instanceof Error ? error.message : String(error)})`);
   }
@@ -143,12 +188,14 @@ function parseLine(line: string, place: string, checked = false): SuiteItem | un
   const { id, question, messages, tools, gold, acceptable, suite, category, group, args_known, types } =
     parsed.data;
   const own = suite ?? suiteOf(id) ?? (acceptable === undefined ? undefined : "bfcl");
+  // Turns that hold calls alone say nothing that a model could be shown as text.
+  const spoken = (messages ?? [])
+    .map(({ role, content }, i) => ({ role: toRole(role, i), content }))
+    .filter(({ content }) => content !== "");
   return {
     id,
     question,
-    messages: messages?.map(({ role, content }, i) => ({ role: toRole(role, i), content })) ?? [
-      { role: "user", content: question },
-    ],
+    messages: spoken.length > 0 ? spoken : [{ role: "user", content: question }],
     tools: tools.map(suiteTool),
     gold,
     acceptable,
@@ -169,7 +216,7 @@ function noItems(place: string): SpecdojoError {
 
 /** Reads a suite (JSON Lines). Throws `suite-invalid`, which names file and line, where a line has another shape. */
 export function parseSuite(text: string, place: string): SuiteItem[] {
-  const items = text.split(/\r?\n/).flatMap((line, index) => parseLine(line, `${place}:${index + 1}`) ?? []);
+  const items = text.split(/\r?\n/).flatMap((line, index) => parseLine(line, place, index + 1) ?? []);
   if (items.length === 0) throw noItems(place);
   return items;
 }
@@ -179,14 +226,12 @@ export function parseSuite(text: string, place: string): SuiteItem[] {
  * `suite-unreadable` when there is none, otherwise as `parseSuite`. `checked` says that the file was read before.
  */
 export async function* readSuite(path: string, checked = false): AsyncGenerator<SuiteItem> {
-  const stream = createReadStream(path, "utf8");
-  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;
   let found = false;
   try {
-    for await (const line of lines) {
+    for await (const line of linesOf(path)) {
       number++;
-      const item = parseLine(line, `${path}:${number}`, checked);
+      const item = parseLine(line, path, number, checked);
       if (item === undefined) continue;
       found = true;
       yield item;
@@ -198,9 +243,6 @@ export async function* readSuite(path: string, checked = false): AsyncGenerator<
       remedy: "Give the path of a JSON Lines file.",
       cause,
     });
-  } finally {
-    lines.close();
-    stream.destroy();
   }
   if (!found) throw noItems(path);
 }

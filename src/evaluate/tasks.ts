@@ -4,12 +4,13 @@ import type { Tool, ToolMenu } from "../openapi/types.js";
 import type { ToolCall } from "../task/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject, type JsonValue } from "../util/json.js";
+import { readArguments, readId, withoutNulls } from "./lines.js";
 
 const jsonValue: z.ZodType<JsonValue> = z.json();
 
 const goldCallSchema = z
   .object({
-    name: z.string().min(1).nullable().optional(),
+    name: z.string().min(1).optional(),
     method: z.string().optional(),
     path: z.string().optional(),
     arguments: z.record(z.string(), jsonValue).optional(),
@@ -20,17 +21,18 @@ const goldCallSchema = z
 
 /** One line of a task file; see `docs/evaluation.md`. */
 export const evaluationTaskSchema = z.object({
-  id: z.string().min(1).optional(),
+  id: z.string().min(1),
   question: z.string().trim().min(1),
   gold: z.array(goldCallSchema),
   args_known: z.boolean().optional(),
   source: z.string().optional(),
 });
 
-/** A task whose operations were found in the menu: `gold` has the menu's tool names. */
+/** A task whose operations were looked up in the menu. */
 export interface ResolvedTask {
   id: string;
   question: string;
+  /** With the menu's tool names; an operation that the menu lacks keeps the name that the file gives. */
   gold: ToolCall[];
   argsKnown: boolean;
   /** Who wrote it, as the file says. */
@@ -68,15 +70,32 @@ function callLabel(call: z.infer<typeof goldCallSchema>): string {
   return call.name ?? `${call.method} ${call.path}`;
 }
 
-/** The tasks of a file that can be used, and what is wrong with its other lines. */
+/** The tasks of a file that can be read, what is wrong with its other lines, and operations that the menu lacks. */
 export interface TaskFile {
   tasks: (ResolvedTask & { line: number })[];
   problems: string[];
+  unknown: string[];
+}
+
+/** A line as `evaluationTaskSchema` has it: `null` for what is left out. Arguments that are `null` are not known. */
+function normalise(value: unknown, line: number): unknown {
+  if (!isObject(value)) return value;
+  const task = withoutNulls(value);
+  task.id = readId(task.id, line);
+  const { gold } = task;
+  if (!Array.isArray(gold)) return task;
+  if (gold.some((call: unknown) => isObject(call) && call.arguments === null)) task.args_known ??= false;
+  task.gold = gold.map((call: unknown) =>
+    isObject(call)
+      ? { ...withoutNulls(call), arguments: readArguments(call.arguments) ?? call.arguments }
+      : call,
+  );
+  return task;
 }
 
 /** Reads tasks (JSON Lines) and finds their operations in the menu, by operationId, tool name, or method and path. */
 export function readTaskFile(text: string, place: string, menu: ToolMenu): TaskFile {
-  const file: TaskFile = { tasks: [], problems: [] };
+  const file: TaskFile = { tasks: [], problems: [], unknown: [] };
   const seen = new Map<string, number>();
   for (const [index, line] of text
     .replace(/^\uFEFF/, "")
@@ -84,9 +103,9 @@ export function readTaskFile(text: string, place: string, menu: ToolMenu): TaskF
     .entries()) {
     if (line.trim() === "") continue;
     const at = `${place}:${index + 1}`;
-    const task = readLine(line, at, file.problems);
+    const task = readLine(line, place, index + 1, file.problems);
     if (task === undefined) continue;
-    const id = task.id ?? `line-${index + 1}`;
+    const { id } = task;
     const first = seen.get(id);
     if (first !== undefined)
       file.problems.push(`${at}: the id ${JSON.stringify(id)} was used in line ${first}`);
@@ -94,11 +113,12 @@ export function readTaskFile(text: string, place: string, menu: ToolMenu): TaskF
     const gold: ToolCall[] = [];
     for (const call of task.gold) {
       const tool = findOperation(menu, call);
-      if (tool === undefined) {
-        file.problems.push(`${at}: the document has no operation ${JSON.stringify(callLabel(call))}`);
-        continue;
-      }
-      gold.push({ name: tool.name, arguments: (call.arguments ?? {}) as JsonObject });
+      if (tool === undefined)
+        file.unknown.push(`${at}: the document has no operation ${JSON.stringify(callLabel(call))}`);
+      gold.push({
+        name: tool?.name ?? callLabel(call),
+        arguments: (call.arguments ?? {}) as JsonObject,
+      });
     }
     file.tasks.push({
       id,
@@ -114,11 +134,18 @@ export function readTaskFile(text: string, place: string, menu: ToolMenu): TaskF
 
 /**
  * The tasks of a file, as `readTaskFile`. Throws `tasks-invalid`, which names file, line and remedy of up to ten problems,
- * when a line cannot be used.
+ * when a line cannot be used, and when the menu lacks an operation, unless these are `kept`: then no answer is right.
  */
-export function parseTasks(text: string, place: string, menu: ToolMenu): ResolvedTask[] {
+export function parseTasks(
+  text: string,
+  place: string,
+  menu: ToolMenu,
+  unknown: "refused" | "kept" = "refused",
+): ResolvedTask[] {
   refuseOtherFormats(text, place);
-  const { tasks, problems } = readTaskFile(text, place, menu);
+  const file = readTaskFile(text, place, menu);
+  const { tasks } = file;
+  const problems = unknown === "kept" ? file.problems : [...file.problems, ...file.unknown];
   if (problems.length > 0) {
     const more = problems.length > maxProblems ? `\nand ${problems.length - maxProblems} more` : "";
     throw new SpecdojoError("tasks-invalid", `${problems.slice(0, maxProblems).join("\n")}${more}`, {
@@ -167,12 +194,14 @@ function refuseOtherFormats(text: string, place: string): void {
 
 function readLine(
   line: string,
-  at: string,
+  place: string,
+  number: number,
   problems: string[],
 ): z.infer<typeof evaluationTaskSchema> | undefined {
+  const at = `${place}:${number}`;
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = normalise(JSON.parse(line), number);
   } catch (error) {
     problems.push(`${at}: not JSON (${error instanceof Error ? error.message : String(error)})`);
     return undefined;
@@ -185,7 +214,11 @@ function readLine(
 }
 
 /** Reads a task file; throws `tasks-unreadable` when there is none, otherwise as `parseTasks`. */
-export async function loadTasks(path: string, menu: ToolMenu): Promise<ResolvedTask[]> {
+export async function loadTasks(
+  path: string,
+  menu: ToolMenu,
+  unknown: "refused" | "kept" = "refused",
+): Promise<ResolvedTask[]> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -196,5 +229,5 @@ export async function loadTasks(path: string, menu: ToolMenu): Promise<ResolvedT
       cause,
     });
   }
-  return parseTasks(text, path, menu);
+  return parseTasks(text, path, menu, unknown);
 }

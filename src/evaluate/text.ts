@@ -3,7 +3,7 @@ import type { TaskCheck } from "./check.js";
 import type { ConvertedSuite } from "./convert/index.js";
 import type { Evaluation, Summary } from "./schema.js";
 import { failureKinds } from "./score.js";
-import type { BenchTotals } from "./totals.js";
+import { type BenchTotals, together } from "./totals.js";
 import { valueFaults } from "./values.js";
 
 /** What comes from a suite or a document cannot move the cursor. */
@@ -116,7 +116,10 @@ export function evaluationText(evaluation: Evaluation): string {
         `${faults.length} gold arguments contradict the document (specdojo tasks check FILE shows all):`,
         ...faults
           .slice(0, 5)
-          .map(({ id, tool, pointer, message }) => `  ${visible(`${id}: ${tool} ${pointer} ${message}`)}`),
+          .map(
+            ({ id, tool, pointer, message }) =>
+              `  ${visible([`${id}: ${tool}`, pointer, message].filter((part) => part !== "").join(" "))}`,
+          ),
       ].join("\n"),
     );
   if (tasks.comparedWith === null) parts.push("Not compared with the training questions (--trained FILE).");
@@ -125,16 +128,17 @@ export function evaluationText(evaluation: Evaluation): string {
 
 const maxRows = 12;
 
-function failureTables(models: BenchReport["models"]): string[] {
-  const labels = models.map(({ label }) => label);
+type Counted = Pick<BenchTotals, "failures" | "faults">;
+
+function failureTables(labels: readonly string[], models: readonly Counted[]): string[] {
   const counts = (
     title: string,
     names: readonly string[],
-    of: (totals: BenchTotals) => Record<string, number>,
+    of: (totals: Counted) => Record<string, number>,
   ) => {
     const rows = names
-      .filter((name) => models.some(({ totals }) => (of(totals)[name] ?? 0) > 0))
-      .map((name) => [name, ...models.map(({ totals }) => String(of(totals)[name] ?? 0))]);
+      .filter((name) => models.some((totals) => (of(totals)[name] ?? 0) > 0))
+      .map((name) => [name, ...models.map((totals) => String(of(totals)[name] ?? 0))]);
     return rows.length === 0 ? [] : [table([[title, ...labels], ...rows])];
   };
   return [
@@ -251,14 +255,84 @@ export function benchText(report: BenchReport): string {
     ),
     ...passes,
     ...published,
-    ...failureTables(report.models),
+    ...failureTables(
+      report.models.map(({ label }) => label),
+      report.models.map(({ totals }) => totals),
+    ),
     ...report.models.flatMap(({ label, totals }) => weakest(label, totals)),
     table([["tokens", "read", "written", "answers kept", "cut off", "cost"], ...spent]),
   ];
+  if (report.goldFaults.length > 0)
+    parts.push(
+      [
+        `${report.goldFaults.length} gold answers cannot be given; they are scored as they are written:`,
+        ...report.goldFaults.slice(0, 5).map(({ id, problem }) => `  ${visible(`${id} ${problem}`)}`),
+      ].join("\n"),
+    );
   if (report.excluded.length > 0)
     parts.push(
       `${report.excluded.length} items were left out because they, or near-duplicates, were trained on.`,
     );
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** Several suites for the terminal: each model on each of them, the means, and the failures of all together. */
+export function suitesText(reports: readonly BenchReport[]): string {
+  const blank = Array<string>(7).fill("");
+  const rows = reports.flatMap(({ suite, items, models, comparisons }) => [
+    [`${suite}, ${items} items`, ...blank],
+    ...models.map(({ label, totals }) => {
+      const difference = comparisons.find(({ model }) => model === label);
+      return [
+        `  ${label}`,
+        String(totals.answered),
+        String(totals.errors),
+        percent(totals.strict.accuracy),
+        range(totals.strict.interval),
+        totals.official.items === 0 ? "-" : percent(totals.official.accuracy),
+        percent(totals.toolChoice),
+        difference === undefined
+          ? ""
+          : `${signed(difference.difference)} (${signed(difference.low)} to ${signed(difference.high)})`,
+      ];
+    }),
+  ]);
+  const means = together(reports);
+  const meanRows = means.map(({ model, answered, errors, strict, official }) => [
+    `  ${model}`,
+    String(answered),
+    String(errors),
+    percent(strict),
+    "",
+    percent(official),
+    "",
+    "",
+  ]);
+  const excluded = reports.reduce((sum, report) => sum + report.excluded.length, 0);
+  const parts = [
+    table([
+      [
+        "suite",
+        "answered",
+        "errors",
+        "strict",
+        "95 % interval",
+        "official",
+        "tools",
+        "strict, against the first",
+      ],
+      ...rows,
+      ["mean of the suites", ...blank],
+      ...meanRows,
+    ]),
+    ...failureTables(
+      means.map(({ model }) => model),
+      means,
+    ),
+    ...(excluded === 0
+      ? []
+      : [`${excluded} items were left out because they, or near-duplicates, were trained on.`]),
+  ];
   return `${parts.join("\n\n")}\n`;
 }
 

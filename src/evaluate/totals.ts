@@ -5,8 +5,27 @@ import { type Failure, type Score, scoreAnswer } from "./score.js";
 import { type Interval, passAtK, passHatK, wilsonInterval } from "./statistics.js";
 import type { SuiteItem } from "./suite.js";
 
+/** What the words of the JSON mean, for whoever reads it without the documentation. */
+export const legend = {
+  strict:
+    "AST match with the gold answer: the same tools, each as often, in any order; the same arguments; equal values by the schema's types",
+  official: "the published rules of the suite; null or no items where it has none here",
+  interval: "95 %; Wilson's for a share, paired bootstrap for a difference",
+  errors: "answers that could not be had (network, server); not scored",
+  toolChoice: "share of answers with exactly the right tools",
+  name: "calls with the right name, of max(gold calls, given calls); mean",
+  keyF1: "F1 of argument names; mean",
+  value: "equal values, of all argument names in the gold or the given call; mean",
+  count: "share of answers with the right number of calls",
+  order: "how far calls keep the gold order; mean over answers to two or more gold calls",
+  failures: "answers that show each kind of failure at least once",
+  faults: "wrong values by kind of mistake",
+} as const;
+
 export interface BenchResult {
   id: string;
+  question: string;
+  gold: readonly ToolCall[];
   /** Which of several answers to the item this is, from 0; absent where each item has one. */
   sample?: number;
   /** Null when it could not be read as an answer; absent when the model could not be asked. */
@@ -155,7 +174,12 @@ export class Tally {
 
   /** Scores an answer; items and their samples come in order. */
   add(index: number, item: SuiteItem, sample: number, answer: BenchAnswer, kept: boolean): BenchResult {
-    const numbered = { id: item.id, ...(this.#samples > 1 ? { sample } : {}) };
+    const numbered = {
+      id: item.id,
+      question: item.question,
+      gold: item.gold,
+      ...(this.#samples > 1 ? { sample } : {}),
+    };
     for (const verdicts of [this.strict, this.official]) {
       verdicts.right[index] ??= 0;
       verdicts.all[index] ??= 0;
@@ -342,6 +366,46 @@ function passes(verdicts: Verdicts, samples: number, k: number): { any: number; 
     all.add(passHatK(count, verdicts.right[i] ?? 0, k));
   }
   return any.value === null || all.value === null ? null : { any: any.value, all: all.value };
+}
+
+/** A model over several suites: means of its accuracies, each suite counting the same, and sums of its failures. */
+export interface Together {
+  model: string;
+  answered: number;
+  errors: number;
+  /** Mean over the suites that have answers, and over those that have official rules too; null where there are none. */
+  strict: number | null;
+  official: number | null;
+  failures: Record<string, number>;
+  faults: Record<string, number>;
+}
+
+/** The same models over several suites. */
+export function together(
+  reports: readonly { models: readonly { label: string; totals: BenchTotals }[] }[],
+): Together[] {
+  const sum = (counts: readonly Record<string, number>[]): Record<string, number> => {
+    const all: Record<string, number> = {};
+    for (const one of counts) for (const [key, n] of Object.entries(one)) all[key] = (all[key] ?? 0) + n;
+    return all;
+  };
+  return (reports[0]?.models ?? []).map(({ label }, i) => {
+    const own = reports.flatMap(({ models }) => models[i]?.totals ?? []);
+    const [strict, official] = [new Mean(), new Mean()];
+    for (const totals of own) {
+      strict.add(totals.strict.accuracy);
+      official.add(totals.official.accuracy);
+    }
+    return {
+      model: label,
+      answered: own.reduce((n, { answered }) => n + answered, 0),
+      errors: own.reduce((n, { errors }) => n + errors, 0),
+      strict: strict.value,
+      official: official.value,
+      failures: sum(own.map(({ failures }) => failures)),
+      faults: sum(own.map(({ faults }) => faults)),
+    };
+  });
 }
 
 /** Most wrong answers first. */

@@ -31,16 +31,35 @@ interface Context {
   report: (diagnostic: Diagnostic) => void;
 }
 
-/** The body as declared by `requestBody` (3.x) or by the parameters in body or formData (2.0). */
+/**
+ * The body as declared by `requestBody` (3.x) or by the parameters in body or formData (2.0). The way of the other version
+ * is read, too, where it is the only one.
+ */
 export function bodyOf(
   operation: RawOperation,
   parameters: readonly RawParameter[],
   consumes: unknown,
   context: Context,
 ): Body | undefined {
-  return context.version === "2.0"
-    ? swaggerBody(parameters, consumes, context)
-    : requestBody(operation, context);
+  const swagger = context.version === "2.0";
+  const inParameters = parameters.find(({ in: place }) => place === "body" || place === "formData");
+  const inBody = own(operation.value, "requestBody") ?? undefined;
+  if (swagger ? inBody === undefined : inParameters === undefined)
+    return swagger ? swaggerBody(parameters, consumes, context) : requestBody(operation, context);
+  const used = swagger ? inParameters !== undefined : inBody === undefined;
+  context.report({
+    code: "body-of-other-version",
+    severity: "warning",
+    pointer:
+      swagger || inParameters === undefined
+        ? pointerTo(operation.pointer, "requestBody")
+        : inParameters.pointer,
+    message: swagger
+      ? `OpenAPI 2.0 has no \`requestBody\`; it is ${used ? "left out" : "read as in 3.x"}.`
+      : `OpenAPI ${context.version} has no parameters \`in: ${inParameters?.in}\`; it is ${used ? "read as in 2.0" : "left out"}.`,
+    remedy: swagger ? "Use a parameter `in: body`." : "Use `requestBody`.",
+  });
+  return used ? swaggerBody(parameters, consumes, context) : requestBody(operation, context);
 }
 
 function requestBody(operation: RawOperation, context: Context): Body | undefined {
@@ -84,6 +103,7 @@ function requestBody(operation: RawOperation, context: Context): Body | undefine
   if (schema === undefined && !isJsonLike(normal) && !isForm(normal))
     return whole(normal, required === true, "body", binary(normal));
   const body = shape(schema ?? {}, pointerTo(mediaPointer, "schema"), normal, required, "body", context);
+  if (types.length > 1) reportOtherTypes(types, mediaType, content, schema, target.pointer, context);
   const encoding = own(media, "encoding");
   if (isObject(encoding))
     for (const name of Object.keys(encoding)) {
@@ -91,6 +111,39 @@ function requestBody(operation: RawOperation, context: Context): Body | undefine
       if (entry !== undefined) body.encoding[name] = entry;
     }
   return body;
+}
+
+/** A body is sent as one media type: what only the others have cannot be an argument, and that is said. */
+function reportOtherTypes(
+  types: readonly string[],
+  chosen: string,
+  content: unknown,
+  schema: unknown,
+  pointer: string,
+  { references, report }: Context,
+): void {
+  const schemas = new Map(types.map((type) => [type, own(own(content, type), "schema")]));
+  const used = namesOf(schema, references);
+  const seen = new Set<unknown>([referenceOf(schema) ?? schema]);
+  for (const [type, other] of schemas) {
+    const key = referenceOf(other) ?? other;
+    if (type === chosen || seen.has(key)) continue;
+    seen.add(key);
+    const missing = [...namesOf(other, references)].filter((name) => !used.has(name));
+    if (missing.length > 0)
+      report({
+        code: "media-type-not-used",
+        severity: "info",
+        pointer: pointerTo(pointer, "content", type),
+        message: `The body is sent as ${chosen}; only ${type} has ${missing.slice(0, 10).join(", ")}${missing.length > 10 ? ", ..." : ""}.`,
+      });
+  }
+}
+
+function namesOf(schema: unknown, references: References): Set<string> {
+  const parts = gather(schema, "", references);
+  if (parts === undefined) return new Set();
+  return new Set([...parts.properties.keys(), ...branchProperties([parts], references).keys()]);
 }
 
 function swaggerBody(
@@ -118,8 +171,11 @@ function swaggerBody(
     const required = new Set<string>();
     const encoding: Record<string, PropertyEncoding> = {};
     for (const parameter of form) {
-      const { name: _name, in: _in, required: needed, collectionFormat: format, ...schema } = parameter.value;
-      properties.set(parameter.name, context.converter.convert(schema, parameter.pointer, "request"));
+      const { name: _name, in: _in, required: needed, collectionFormat: format, ...rest } = parameter.value;
+      const nested = rest.type === undefined ? rest.schema : undefined;
+      const schema = isObject(nested) ? nested : rest;
+      const place = schema === rest ? parameter.pointer : pointerTo(parameter.pointer, "schema");
+      properties.set(parameter.name, context.converter.convert(schema, place, "request"));
       if (needed === true) required.add(parameter.name);
       if (own(schema, "type") === "array" && parameter.name !== "__proto__")
         encoding[parameter.name] = collectionStyle(format, "formData");
@@ -159,7 +215,11 @@ function shape(
   description?: unknown,
 ): Body {
   const parts = gather(schema, pointer, context.references);
-  if (parts === undefined || (parts.properties.size === 0 && parts.alternatives.length === 0)) {
+  if (
+    parts === undefined ||
+    parts.conditional ||
+    (parts.properties.size === 0 && parts.alternatives.length === 0)
+  ) {
     const converted = context.converter.convert(schema, pointer, "request");
     const text = typeof description === "string" ? { description } : {};
     return whole(mediaType, declaredRequired === true, name, { ...text, ...asObject(converted) });
@@ -265,7 +325,13 @@ interface Gathered {
   open: Place | undefined;
   closed: boolean;
   alternatives: { keyword: "oneOf" | "anyOf"; members: Place[] }[];
+  /** It says more about the object as a whole than the arguments of a call could. */
+  conditional: boolean;
 }
+
+const conditionalKeywords = [
+  ..."patternProperties propertyNames if not dependentSchemas dependencies".split(" "),
+];
 
 /** All properties of an object schema through `$ref` and `allOf`; undefined where it is not an object. */
 function gather(schema: unknown, pointer: string, references: References): Gathered | undefined {
@@ -275,6 +341,7 @@ function gather(schema: unknown, pointer: string, references: References): Gathe
     open: undefined,
     closed: false,
     alternatives: [],
+    conditional: false,
   };
   const seen = new Set<unknown>();
   const stack: Place[] = [{ value: schema, pointer }];
@@ -299,6 +366,7 @@ function gather(schema: unknown, pointer: string, references: References): Gathe
         if (known === undefined) result.properties.set(name, [place]);
         else known.push(place);
       }
+    if (conditionalKeywords.some((keyword) => isObject(own(value, keyword)))) result.conditional = true;
     const required = own(value, "required");
     if (Array.isArray(required))
       for (const name of required)

@@ -1,5 +1,5 @@
 import { SpecdojoError } from "../util/errors.js";
-import type { JsonSchema, JsonSchemaObject } from "../util/json.js";
+import { isObject, type JsonSchema, type JsonSchemaObject } from "../util/json.js";
 import { type Body, bodyBinding, bodyOf } from "./body.js";
 import { createReport } from "./diagnostics.js";
 import { domainsOf } from "./domains.js";
@@ -50,6 +50,14 @@ function build(loaded: LoadedDocument, options: MenuOptions): ToolMenu {
     operations.map(({ method, path, value }) => ({ method, path, operationId: operationId(value) })),
   );
   reportNames(operations, names, report.add);
+  if (isObject(own(document, "x-ms-paths")))
+    report.add({
+      code: "vendor-paths",
+      severity: "warning",
+      pointer: "/x-ms-paths",
+      message: "`x-ms-paths` is no part of OpenAPI; its operations do not become tools.",
+      remedy: "Move what you need to `paths`; a path may have a query.",
+    });
 
   const { selected, arrangements } = selectOperations(document, operations, names, options, report.add);
   const tools = selected.map(({ operation, name, domain, annotations }): Tool => {

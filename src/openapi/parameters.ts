@@ -102,21 +102,12 @@ export function toParameters(
   const declared = new Set(raw.filter((one) => one.in === "path").map(({ name }) => name));
   /** Places of the path that nobody declares exactly, by the bare name. */
   const similar = new Map(
-    [...template].filter((name) => !declared.has(name)).map((name) => [bareName(name), name]),
+    [...template].filter((name) => !declared.has(name)).map((name) => [bareName(placeName(name)), name]),
   );
   const filled = new Set<string>();
   for (const parameter of raw) {
-    if (parameter.in === "body" || parameter.in === "formData") {
-      if (version !== "2.0")
-        report({
-          code: "parameter-invalid",
-          severity: "error",
-          pointer: parameter.pointer,
-          message: `OpenAPI ${version} has no parameters \`in: ${parameter.in}\`; it is left out.`,
-          remedy: "Use `requestBody`.",
-        });
-      continue;
-    }
+    // These make the body.
+    if (parameter.in === "body" || parameter.in === "formData") continue;
     // The whole query string of OpenAPI 3.2: as a form it is an exploded object in the query.
     const whole = version === "3.2" && parameter.in === "querystring" && isFormContent(parameter.value);
     const place = whole ? "query" : parameter.in.toLowerCase();
@@ -166,7 +157,7 @@ export function toParameters(
       remedy: `Declare \`{name: ${name}, in: path, required: true, schema: {type: string}}\`.`,
     });
     parameters.push({
-      name,
+      name: placeName(name),
       required: true,
       schema: { type: "string" },
       binding: { in: "path", name, style: "simple", explode: false },
@@ -184,6 +175,11 @@ export function templateNames(path: string): string[] {
   return [...new Set([...path.matchAll(/\{([^{}]+)\}/g)].map((match) => match[1] as string))];
 }
 
+/** The name of a place in a path, without the pattern that some frameworks write behind it (`{id: [0-9]+}`). */
+function placeName(place: string): string {
+  return /^\s*([^\s:=]+)\s*[:=]/.exec(place)?.[1] ?? place;
+}
+
 /** What is left of a name when its spelling does not count. */
 function bareName(name: string): string {
   return name.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
@@ -197,8 +193,13 @@ function parameterSchema(
 ): JsonSchema {
   const { value, pointer } = parameter;
   let schema: JsonSchema;
-  if (version === "2.0") schema = converter.convert(withoutParameterFields(value), pointer, "request");
-  else {
+  if (version === "2.0") {
+    // Written as in 3.x, by mistake.
+    const nested = own(value, "type") === undefined ? own(value, "schema") : undefined;
+    schema = isObject(nested)
+      ? converter.convert(nested, pointerTo(pointer, "schema"), "request")
+      : converter.convert(withoutParameterFields(value), pointer, "request");
+  } else {
     const content = contentOf(value);
     const declared = content === undefined ? own(value, "schema") : own(content.value, "schema");
     if (declared === undefined && content === undefined) {

@@ -1,5 +1,5 @@
 import { isObject, type JsonSchema, type JsonSchemaObject } from "../util/json.js";
-import { own } from "./pointer.js";
+import { own, pointerKeys } from "./pointer.js";
 
 /** Bound on the parts of one schema: a cyclic one must end. */
 const maxViews = 64;
@@ -7,8 +7,26 @@ const maxViews = 64;
 /** Every schema object that speaks about the value at one place: through `$ref`, `allOf`, `anyOf` and `oneOf`. */
 export type Views = readonly JsonSchemaObject[];
 
-/** The views of a schema whose references lead to the `$defs` of `root`. */
-export function viewsOf(schema: unknown, root: JsonSchemaObject): Views {
+/** What a local reference leads to in `root`; undefined where it leads nowhere or elsewhere. */
+function lookUp(reference: string, root: JsonSchemaObject): unknown {
+  const keys = reference.startsWith("#") ? pointerKeys(decoded(reference.slice(1))) : undefined;
+  if (keys === undefined) return undefined;
+  let at: unknown = root;
+  for (const key of keys) at = Array.isArray(at) ? at[Number(key)] : own(at, key);
+  return at;
+}
+
+function decoded(pointer: string): string {
+  try {
+    return decodeURIComponent(pointer);
+  } catch {
+    // A stray percent sign belongs to the key itself.
+    return pointer;
+  }
+}
+
+/** The views of a schema whose references are pointers into `root`. */
+export function viewsOf(schema: unknown, root: JsonSchemaObject): JsonSchemaObject[] {
   const views: JsonSchemaObject[] = [];
   const seen = new Set<unknown>();
   const queue: unknown[] = [schema];
@@ -17,8 +35,7 @@ export function viewsOf(schema: unknown, root: JsonSchemaObject): Views {
     if (!isObject(next) || seen.has(next)) continue;
     seen.add(next);
     views.push(next as JsonSchemaObject);
-    if (typeof next.$ref === "string" && next.$ref.startsWith("#/$defs/"))
-      queue.push(own(root.$defs, next.$ref.slice("#/$defs/".length)));
+    if (typeof next.$ref === "string") queue.push(lookUp(next.$ref, root));
     for (const members of [next.allOf, next.anyOf, next.oneOf])
       if (Array.isArray(members)) queue.push(...members);
   }
@@ -26,7 +43,7 @@ export function viewsOf(schema: unknown, root: JsonSchemaObject): Views {
 }
 
 /** The views of a property: as declared, else of what else is allowed. */
-export function viewsOfProperty(views: Views, name: string, root: JsonSchemaObject): Views {
+export function viewsOfProperty(views: Views, name: string, root: JsonSchemaObject): JsonSchemaObject[] {
   const declared = views.flatMap((view) => viewsOf(own(view.properties, name), root));
   return declared.length > 0
     ? declared

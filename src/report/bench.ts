@@ -10,9 +10,9 @@ const maxGroups = 40;
 
 type Model = BenchReport["models"][number];
 
-function resultSection({ models, comparisons, samples }: BenchReport): Markup {
-  return html`<section id="result"><h2>Result</h2><div class="scroll"><table>
-<tr><th>Model</th><th class="number">Answers</th><th class="number">Missing</th><th class="number">Strict</th><th></th><th class="number">Official</th><th class="number">Right tools</th><th class="number">Names (F1)</th><th class="number">Values</th><th class="number">Number of calls</th></tr>${models.map(
+function resultSection({ models, comparisons, samples, goldFaults }: BenchReport, part: string): Markup {
+  return html`<section id="result${part}"><h2>Result</h2><div class="scroll"><table>
+<tr><th>Model</th><th class="number">Answers</th><th class="number">Missing</th><th class="number">Strict</th><th></th><th class="number">Official</th><th class="number">Right tools</th><th class="number">Names (F1)</th><th class="number">Values</th><th class="number">Calls</th></tr>${models.map(
     ({
       label,
       totals,
@@ -20,7 +20,7 @@ function resultSection({ models, comparisons, samples }: BenchReport): Markup {
 <td class="number">${percent(totals.strict.accuracy)}</td><td class="wide">${shareBar(totals.strict.accuracy, "tuned", totals.strict.interval)}</td><td class="number">${percent(totals.official.accuracy)}</td>
 <td class="number">${percent(totals.toolChoice)}</td><td class="number">${percent(totals.keyF1)}</td><td class="number">${percent(totals.value)}</td><td class="number">${percent(totals.count)}</td></tr>`,
   )}</table></div>
-<p class="quiet small">Missing answers are faults of the network or the server, and are not scored. ${samples > 1 && html`Each item was asked ${samples} times.`}</p>
+<p class="quiet small">Missing answers are faults of the network or the server, and are not scored. ${samples > 1 && html`Each item was asked ${samples} times. `}${goldFaults.length > 0 && html`${goldFaults.length} gold answers cannot be given, such as ${goldFaults[0]?.id}, which ${goldFaults[0]?.problem}.`}</p>
 ${
   comparisons.length > 0 &&
   html`<h3>Against the first model</h3><div class="scroll"><table><tr><th>Model</th><th class="number">Difference</th><th class="number">95 % interval</th><th class="number">Gained</th><th class="number">Lost</th><th class="number">McNemar p</th></tr>${comparisons.map(
@@ -56,9 +56,9 @@ function countTable(
   )}</table></div>`;
 }
 
-function failuresSection({ models }: BenchReport): Markup {
+function failuresSection({ models }: BenchReport, part: string): Markup {
   const kinds = countTable("Answers with this failure", kindNames, models, ({ failures }) => failures);
-  return html`<section id="failures"><h2>Failures by kind</h2>${kinds ?? html`<p class="quiet">There were none.</p>`}${countTable("Wrong values", faultNames, models, ({ faults }) => faults)}</section>`;
+  return html`<section id="failures${part}"><h2>Failures by kind</h2>${kinds ?? html`<p class="quiet">There were none.</p>`}${countTable("Wrong values", faultNames, models, ({ faults }) => faults)}</section>`;
 }
 
 /** A group of every model beside each other, worst of all models first. */
@@ -117,7 +117,7 @@ function examplesOf({ label, totals }: Model): Markup | undefined {
 
 function leftOutSection({ excluded, comparedWith }: BenchReport): Markup | undefined {
   if (comparedWith === null) return undefined;
-  return html`<section id="contamination"><h2>Contamination</h2><p class="small">Compared with ${comparedWith} training questions; ${excluded.length} items were left out of every figure.</p>${
+  return html`<section><h2>Contamination</h2><p class="small">Compared with ${comparedWith} training questions; ${excluded.length} items were left out of every figure.</p>${
     excluded.length > 0 &&
     html`<div class="scroll"><table><tr><th>Item</th><th>Question</th><th>Trained on</th></tr>${excluded.map(
       ({ id, question, trained }) => html`<tr><td>${id}</td><td>${question}</td><td>${trained}</td></tr>`,
@@ -125,16 +125,31 @@ function leftOutSection({ excluded, comparedWith }: BenchReport): Markup | undef
   }</section>`;
 }
 
-/** The failure analysis of a benchmark as one HTML page: no script, no network, all text escaped. */
-export function renderBench(report: BenchReport, writtenBy: string): string {
+const sections = { result: "Result", failures: "Failures", tools: "Tools", examples: "Examples" };
+
+/** Sections of one suite; `part` tells its anchors from those of other suites on the page. */
+function suiteBody(report: BenchReport, part: string): Markup {
   const { models } = report;
-  const body = html`<header><h1>${report.suite}</h1>
-<p class="quiet">${report.items} items, ${models.length} ${models.length === 1 ? "model" : "models"}</p>
-<nav><a href="#result">Result</a><a href="#failures">Failures</a><a href="#tools">Tools</a><a href="#examples">Examples</a></nav></header>
-<main>${resultSection(report)}${failuresSection(report)}
-<section id="tools"><h2>Tools and groups</h2>${groupTable("Group", models, ({ groups }) => groups)}${groupTable("Tool", models, ({ tools }) => tools)}${models.map(confusionsOf)}</section>
-<section id="examples"><h2>Examples</h2>${models.map(examplesOf)}</section>
-${leftOutSection(report)}</main>
+  return html`<nav>${Object.entries(sections).map(([id, title]) => html`<a href="#${id}${part}">${title}</a>`)}</nav>
+${resultSection(report, part)}${failuresSection(report, part)}
+<section id="tools${part}"><h2>Tools and groups</h2>${groupTable("Group", models, ({ groups }) => groups)}${groupTable("Tool", models, ({ tools }) => tools)}${models.map(confusionsOf)}</section>
+<section id="examples${part}"><h2>Examples</h2>${models.map(examplesOf)}</section>
+${leftOutSection(report)}`;
+}
+
+/** The failure analysis of suites as one HTML page: no script, no network, all text escaped. */
+export function renderBench(reports: readonly BenchReport[], writtenBy: string): string {
+  const title = reports.map(({ suite }) => suite).join(", ");
+  const items = reports.reduce((sum, report) => sum + report.items, 0);
+  const models = reports[0]?.models.length ?? 0;
+  const several = reports.length > 1;
+  const body = html`<header><h1>${title}</h1>
+<p class="quiet">${items} items, ${models} ${models === 1 ? "model" : "models"}</p>
+${several && html`<nav>${reports.map(({ suite }, i) => html`<a href="#suite-${i}">${suite}</a>`)}</nav>`}</header>
+<main>${reports.map(
+    (report, i) =>
+      html`${several && html`<h1 id="suite-${i}">${report.suite}: ${report.items} items</h1>`}${suiteBody(report, several ? `-${i}` : "")}`,
+  )}</main>
 <footer>Written by ${writtenBy}.</footer>`;
-  return page(`${report.suite}: benchmark`, body);
+  return page(`${title}: benchmark`, body);
 }

@@ -8,7 +8,7 @@ import {
   type SpecGenerator,
   type Task,
 } from "../task/index.js";
-import type { RunContext } from "./context.js";
+import type { StepContext } from "./context.js";
 import { solve } from "./probe.js";
 
 /** One completion of the frozen Generator and what became of it. */
@@ -36,7 +36,7 @@ export interface CandidatesResult {
  * by the frozen Solver (cross-verification and difficulty in one), and a mix of difficulties is selected.
  */
 export async function makeCandidates(
-  context: RunContext,
+  context: StepContext,
   options: { writer: SamplingClient; opponent: SamplingClient; specs: SpecGenerator; seed: string },
 ): Promise<CandidatesResult> {
   const { config, menu, tokenizer, signal, progress } = context;

@@ -8,23 +8,27 @@ import type { RunConfig } from "./config.js";
 import type { ReplayItem } from "./replay.js";
 import type { RunDirectory } from "./run-directory.js";
 
-/** What every phase of a run works with. */
-export interface RunContext {
+/** What one step of a role works with. */
+export interface StepContext {
   config: RunConfig;
   menu: ToolMenu;
   /** The model's name as the backend knows it. */
   baseModel: string;
   backend: Backend & { readonly capabilities: Readonly<Capabilities> };
   tokenizer: Tokenizer;
-  run: RunDirectory;
   /** Requests about made-up APIs that are trained along; empty for a model without them. */
   replay: readonly ReplayItem[];
   progress: Progress;
   signal: AbortSignal;
 }
 
+/** What every phase of a run works with. */
+export interface RunContext extends StepContext {
+  run: RunDirectory;
+}
+
 /** Optimizer settings of one role. */
-export function adam({ config }: RunContext, learningRate: number): AdamParams {
+export function adam({ config }: StepContext, learningRate: number): AdamParams {
   return {
     learningRate,
     beta1: 0.9,
@@ -37,7 +41,7 @@ export function adam({ config }: RunContext, learningRate: number): AdamParams {
 
 /** The learning rate of step `step` (from 0) of a role's phase. */
 export function rateAt(
-  { config }: RunContext,
+  { config }: StepContext,
   { learningRate, steps }: { learningRate: number; steps: number },
   step: number,
 ): number {
@@ -47,7 +51,7 @@ export function rateAt(
 }
 
 /** Multiplies every advantage and weight, so that a step is the same whatever the backend's reduction is. */
-export function scaled(context: RunContext, data: readonly Datum[], factor: number): Datum[] {
+export function scaled(context: StepContext, data: readonly Datum[], factor: number): Datum[] {
   const { lossReduction } = context.backend.capabilities;
   return data.map((datum) => {
     const by = factor * reductionScale(lossReduction, datum, data.length);

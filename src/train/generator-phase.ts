@@ -10,7 +10,7 @@ import {
   type SpecGenerator,
   type Task,
 } from "../task/index.js";
-import { adam, type RunContext, scaled, trainedTokens } from "./context.js";
+import { adam, type StepContext, scaled, trainedTokens } from "./context.js";
 import { groupAdvantages, policyDatum } from "./grpo.js";
 import { solve } from "./probe.js";
 
@@ -31,7 +31,7 @@ export interface GeneratorStep {
  * K samples of the frozen Solver, rewarded, and trained on their group-relative advantages.
  */
 export async function trainGeneratorStep(
-  context: RunContext,
+  context: StepContext,
   options: {
     generator: TrainingClient;
     opponent: SamplingClient;
@@ -134,7 +134,7 @@ function rewardOf(
 
 /** Trains on policy data with the clipped objective and takes one optimizer step. Nothing happens without data. */
 export async function policyStep(
-  context: RunContext,
+  context: StepContext,
   model: TrainingClient,
   data: Parameters<typeof scaled>[1],
   learningRate: number,

@@ -10,7 +10,7 @@ import {
   type Task,
   type ToolCall,
 } from "../task/index.js";
-import type { RunContext } from "./context.js";
+import type { StepContext } from "./context.js";
 
 /** What a Solver wrote on one task. */
 export interface SolvedGroup {
@@ -32,7 +32,7 @@ export interface SolveOptions {
 
 /** Samples a group of answers for each task, in one batch, and compares them with the task's own answer. */
 export async function solve(
-  context: RunContext,
+  context: StepContext,
   tasks: readonly Task[],
   options: SolveOptions,
 ): Promise<SolvedGroup[]> {

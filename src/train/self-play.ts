@@ -326,7 +326,7 @@ async function specsFor(
 }
 
 async function log(
-  { config, run }: RunContext,
+  { config, run, progress }: RunContext,
   at: { iteration: number; role: string; phase: string; step: number },
   metrics: Record<string, number>,
 ): Promise<void> {
@@ -343,7 +343,14 @@ async function log(
           : begin + at.step;
   // The backend has metrics of its own, one of them named `step`.
   await run.append("metrics.jsonl", [{ ...metrics, ...at, step: place }]);
+  if (Math.abs(metrics.sampler_kl ?? 0) > greatestGap)
+    progress.line(
+      `Warning: iteration ${at.iteration + 1}, ${at.role}, step ${at.step + 1}: sampler and trainer disagree about the model (KL ${(metrics.sampler_kl ?? 0).toFixed(3)}, above ${greatestGap}).`,
+    );
 }
+
+/** Greatest KL between sampler and trainer on the sampled tokens; above it the update is off-policy without knowing. */
+const greatestGap = 0.01;
 
 const note = (metrics: Record<string, number>): string =>
   `reward ${(metrics.reward ?? 0).toFixed(2)}, pass rate ${(metrics.pass_rate ?? 0).toFixed(2)}`;

@@ -3,7 +3,7 @@ import { createMenuIndex, shortlist, type Tool } from "../openapi/index.js";
 import { type Reward, solverReward } from "../reward/index.js";
 import { shownTools, type Task } from "../task/index.js";
 import { createRandom } from "../util/random.js";
-import { adam, type RunContext, scaled, trainedTokens } from "./context.js";
+import { adam, type StepContext, scaled, trainedTokens } from "./context.js";
 import { mean, meanParts, plain, samplerGap } from "./generator-phase.js";
 import { groupAdvantages, likelihoodDatum, policyDatum } from "./grpo.js";
 import { type SolvedGroup, solve } from "./probe.js";
@@ -32,7 +32,7 @@ export interface Shelf {
  * that the finished agent will show for its question (a share `deployedMenu` of the shelves), with the right ones added
  * where the search misses them. The next tasks whose tools are among them join it, up to `perMenu`.
  */
-export function shelve(context: RunContext, tasks: readonly Task[], seed: string): Shelf[] {
+export function shelve(context: StepContext, tasks: readonly Task[], seed: string): Shelf[] {
   const { config, menu } = context;
   const random = createRandom(seed);
   const index = createMenuIndex(menu);
@@ -77,7 +77,7 @@ const fits = ({ answer }: Task, names: ReadonlySet<string>): boolean =>
  * Where every sample fails, the task's own verified answer joins the group (gold-anchored), off-policy with ratio 1, so
  * that an operation which the Solver never samples can be learned; the paper does not do this.
  */
-export async function trainSolverStep(context: RunContext, options: StepOptions): Promise<SolverStep> {
+export async function trainSolverStep(context: StepContext, options: StepOptions): Promise<SolverStep> {
   const { config } = context;
   const toolsOf = new Map(options.shelves.flatMap(({ tools, tasks }) => tasks.map((task) => [task, tools])));
   const sampler = await options.solver.sampler();
@@ -124,14 +124,14 @@ interface ScoredGroup {
 const isFlat = (rewards: readonly Reward[]): boolean =>
   rewards.every(({ value }) => Math.abs(value - (rewards[0]?.value ?? 0)) < 1e-9);
 
-function scoreGroup({ menu }: RunContext, group: SolvedGroup): ScoredGroup {
+function scoreGroup({ menu }: StepContext, group: SolvedGroup): ScoredGroup {
   const rewards = group.answers.map((answer) => solverReward(answer, group.task.answer, menu.tools));
   // Full accuracy means that every call, key and value is right and none is too many.
   return { group, rewards, correct: rewards.map(({ parts }) => (parts.accuracy ?? 0) > 1 - 1e-9) };
 }
 
 async function policyData(
-  context: RunContext,
+  context: StepContext,
   solver: TrainingClient,
   scored: readonly ScoredGroup[],
 ): Promise<{ data: Datum[]; anchored: number }> {
@@ -182,7 +182,7 @@ function keepCorrect(scored: readonly ScoredGroup[]): Datum[] {
 
 /** One optimizer step on the task data together with replayed requests about other APIs. */
 async function solverUpdate(
-  context: RunContext,
+  context: StepContext,
   { solver, learningRate, seed }: StepOptions,
   data: readonly Datum[],
   loss: "ppo" | "cross_entropy",
@@ -217,7 +217,7 @@ async function solverUpdate(
 
 /** One step of supervised training on the tasks' own answers, in the same menus and with the same replay. */
 export async function trainSupervisedStep(
-  context: RunContext,
+  context: StepContext,
   options: StepOptions,
 ): Promise<Record<string, number>> {
   const { config, tokenizer } = context;

@@ -6,7 +6,7 @@ import { type Kennel, kennel } from "./helpers.js";
 let pets: Kennel;
 beforeEach(async () => {
   pets = await kennel();
-}, 60_000);
+}, 300_000);
 afterEach(() => pets.close());
 
 /** Typed as the SDK types them: what it takes is checked here. */

@@ -13,6 +13,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^specdojo$/, replacement: join(root, "src/index.ts") },
+      { find: /^specdojo\/agent$/, replacement: join(root, "src/agent/index.ts") },
       { find: /^specdojo\/adapters\/(.*)$/, replacement: join(root, "adapters/$1.ts") },
     ],
   },
@@ -30,12 +31,13 @@ export default defineConfig({
     },
   ],
   test: {
-    // The examples are written for the newest majors; the other set has nothing but another Mastra.
-    include:
-      name === "newest"
-        ? ["test/adapters/**/*.test.ts", "test/adapters/examples.newest.ts"]
-        : ["test/adapters/mastra.test.ts"],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    include: {
+      // The examples are written for the newest majors.
+      newest: ["test/adapters/**/*.test.ts", "test/adapters/examples.newest.ts"],
+      node20: ["test/adapters/mastra.test.ts"],
+      llama: ["test/gguf/**/*.test.ts"],
+    }[name],
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

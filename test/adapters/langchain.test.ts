@@ -8,7 +8,7 @@ import { type Kennel, kennel } from "./helpers.js";
 let pets: Kennel;
 beforeEach(async () => {
   pets = await kennel();
-}, 60_000);
+}, 300_000);
 afterEach(() => pets.close());
 
 const invoke = async (question: string) => {

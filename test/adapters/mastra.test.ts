@@ -25,7 +25,7 @@ async function load(): Promise<Mastra> {
 let pets: Kennel;
 beforeEach(async () => {
   pets = await kennel();
-}, 60_000);
+}, 300_000);
 afterEach(() => pets.close());
 
 test("the tools carry what createTool takes, in the form of both majors", async () => {

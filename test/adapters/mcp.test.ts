@@ -16,7 +16,7 @@ let pets: Kennel;
 const open: { close(): Promise<unknown> }[] = [];
 beforeEach(async () => {
   pets = await kennel();
-}, 60_000);
+}, 300_000);
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
   await pets.close();

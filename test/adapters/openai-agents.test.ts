@@ -7,7 +7,7 @@ import { bodyOf, type Kennel, kennel, scripted } from "./helpers.js";
 let pets: Kennel;
 beforeEach(async () => {
   pets = await kennel();
-}, 60_000);
+}, 300_000);
 afterEach(() => pets.close());
 
 const runner = new Runner({ tracingDisabled: true });

@@ -7,7 +7,7 @@ let pets: Kennel;
 let server: MockServer;
 beforeEach(async () => {
   pets = await kennel();
-}, 60_000);
+}, 300_000);
 afterEach(async () => {
   await pets.close();
   await server.close();

@@ -234,7 +234,11 @@ describe("faults", () => {
       "ok",
     ]);
     expect(most).toBe(2);
-    expect(server.seen.map(({ url }) => url)).toEqual(["/pet/1", "/pet/2", "/pet/3", "/pet/5"]);
+    const urls = server.seen.map(({ url }) => url);
+    expect([urls.slice(0, 2).sort(), urls.slice(2).sort()]).toEqual([
+      ["/pet/1", "/pet/2"],
+      ["/pet/3", "/pet/5"],
+    ]);
   });
 
   test("a signal may be shared by many calls without a warning", async () => {

@@ -25,6 +25,7 @@ const packages = {
   jinja2: "3.1.6",
   starlette: "1.0.0",
   uvicorn: "0.40.0",
+  llguidance: "1.7.0",
 };
 const runtime = { torch: "2.13.0", device: "cpu", name: null, dtype: "bfloat16", threads: 2 };
 const look = async (behaviour: FakePython | undefined, more: DiagnoseOptions = {}): Promise<Check[]> =>

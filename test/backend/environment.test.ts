@@ -175,6 +175,7 @@ describe.skipIf(process.platform === "win32")("--python", () => {
     jinja2: "3.1.6",
     starlette: "1.0.0",
     uvicorn: "0.40.0",
+    llguidance: "1.7.0",
   };
 
   it("is used as it is when it has the packages", async () => {

@@ -24,7 +24,7 @@ Qwen3ForCausalLM(config).save_pretrained(sys.argv[2])
 tokenizer.save_pretrained(sys.argv[2])
 `;
 
-describe.skipIf(python === undefined)("the real worker (slow)", { timeout: 120_000 }, () => {
+describe.skipIf(python === undefined)("the real worker (slow)", { timeout: 600_000 }, () => {
   let dir: string;
   let model: string;
   let worker: Worker;
@@ -43,7 +43,7 @@ describe.skipIf(python === undefined)("the real worker (slow)", { timeout: 120_0
       args: ["--dtype", "float32", "--threads", "1"],
       onLog: (line) => log.push(line),
     });
-  }, 120_000);
+  }, 600_000);
   afterAll(async () => {
     await worker?.close();
     await rm(dir, { recursive: true, force: true });

@@ -66,7 +66,7 @@ test("the TypeScript in the documentation compiles", () => {
     (_, index: string) => blocks[Number(index)]?.place ?? "",
   );
   expect(placed).toBe("");
-}, 120_000);
+}, 600_000);
 
 test("the JSON in the documentation is what it says", async () => {
   const json = (path: string): unknown[] =>

@@ -43,7 +43,7 @@ describe("checking a task file", () => {
       "error",
       /must be equal to one of the allowed values: "canoe"/,
     ],
-    ["an unknown operation", { gold: [{ name: "sink" }] }, "error", /no operation "sink"/],
+    ["an unknown operation", { gold: [{ name: "sink" }] }, "error", /^sink is no operation of the document$/],
     [
       "arguments that are not looked at",
       { gold: [{ name: "getBoat", arguments: { boatId: "x" } }], args_known: false },

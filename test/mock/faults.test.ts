@@ -92,7 +92,7 @@ describe("every call ends, in a success or a typed error, and is sent again only
     expect([...kinds].sort()).toEqual(["http", "invalid-response", "network", "ok"]);
     expect(mock.log.length).toBeGreaterThan(200);
     expect(mock.log.length).toBeLessThanOrEqual(400);
-  }, 120_000);
+  }, 300_000);
 
   test("without a server, too", async () => {
     const kinds = ["timeout", "stall", "reset", "truncated", "garbage"];

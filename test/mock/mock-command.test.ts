@@ -15,7 +15,7 @@ afterEach(() => {
 test("serves until it is stopped, and prints what is asked", async () => {
   const args = ["--port", "0", "--json", "--token", "s3cr3t", "--fault", "503@getInventory,reset@addPet:0"];
   const done = runCommand(mockCommand, { rawArgs: [petstore, ...args] });
-  await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 60_000 });
+  await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 200_000 });
   const { url, operations } = JSON.parse(lines[0] ?? "") as { url: string; operations: number };
   expect(operations).toBe(20);
   const status = async (path: string, api_key = "s3cr3t") =>
@@ -33,7 +33,7 @@ test("serves until it is stopped, and prints what is asked", async () => {
     200, 400, 401, 503,
   ]);
   expect(lines.join()).not.toContain("s3cr3t");
-}, 120_000);
+}, 300_000);
 
 test.each([
   ["--port", "99999", "is not a whole number up to 65535"],

@@ -453,7 +453,7 @@ describe("answers", () => {
     const other = createMock(await documentOf(document));
     const started = performance.now();
     const { status, headers, body } = await call(other, "GET", "/a");
-    expect(performance.now() - started).toBeLessThan(20_000);
+    expect(performance.now() - started).toBeLessThan(100_000);
     expect(status).toBe(200);
     expect(JSON.stringify(body).length).toBeLessThan(1e6);
     expect(headers.has("x-mock-warning")).toBe(!valid);

@@ -132,7 +132,11 @@ describe("renderings are read back", () => {
     }
   });
 
-  const name = fc.oneof(fc.constantFrom("a", "$b", "c-d.e", "f[g]", "h: i", '"', "\\", "", "ä"), fc.string());
+  const name = fc
+    .oneof(fc.constantFrom("a", "$b", "c-d.e", "f[g]", "h: i", '"', "\\", "", "ä"), fc.string())
+    .filter(
+      (text) => text !== "__proto__", // what is read has no such keys
+    );
   const value = fc.oneof(
     fc.constantFrom("a", "b c", "string", "true", "a|b", "[]", "(", "x/y", "- d"),
     fc.oneof(

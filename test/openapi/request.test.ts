@@ -28,6 +28,10 @@ describe("parameters", () => {
     ["query", "form", { allowReserved: true }, "a/b:c&d", "?x=a/b:c%26d"],
     ["query", "form", {}, "", "?x="],
     ["query", "form", {}, false, "?x=false"],
+    // Nothing on the wire is an absent parameter.
+    ["query", "form", {}, [], ""],
+    ["query", "form", { explode: false }, [], "?x="],
+    ["query", "deepObject", {}, {}, ""],
   ])("%s %s %j %j", async (place, style, more, value, want) => {
     const parameter = { name: "x", in: place, style, required: place === "path", schema: {}, ...more };
     const path = place === "path" ? "/a/{x}" : "/a";
@@ -108,6 +112,8 @@ describe("bodies", () => {
     const tool = await toolOf(jsonBody({ type: "object", properties: { a: {} } }));
     expect(buildRequest(tool, {})).toEqual({ method: "POST", url: "/orders", headers: {} });
     expect(buildRequest(tool, { a: null }).body).toBe('{"a":null}');
+    expect(buildRequest(tool, { a: [] }).body).toBe('{"a":[]}');
+    expect(buildRequest(tool, { a: {} }).body).toBe('{"a":{}}');
   });
 });
 

@@ -310,7 +310,7 @@ describe("clients that leave", () => {
       { model: served.model, messages },
       { signal: leave.signal },
     );
-    await expect.poll(() => solver.asked.length).toBe(1);
+    await expect.poll(() => solver.asked.length, { timeout: 60_000 }).toBe(1);
     // It waits behind the first, and leaves before its turn.
     const queued = new AbortController();
     const second = served.openai.chat.completions.create(
@@ -347,7 +347,7 @@ describe("clients that leave", () => {
     const solver = scripted(() => new Promise<never>(() => {}));
     const served = await serve(dir, { solver });
     const waiting = served.openai.chat.completions.create({ model: served.model, messages: [user("x")] });
-    await expect.poll(() => solver.asked.length).toBe(1);
+    await expect.poll(() => solver.asked.length, { timeout: 60_000 }).toBe(1);
     const closed = served.close();
     await expect(waiting).rejects.toBeInstanceOf(OpenAI.APIConnectionError);
     await closed;

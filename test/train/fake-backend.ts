@@ -29,6 +29,8 @@ export interface FakeOptions {
   /** The call with this number (from 1) and all later ones fail, as when the process is killed there. */
   killAt?: number;
   capabilities?: Partial<Capabilities>;
+  /** By how much the trainer's logprobs are below those of its own sampler. */
+  gap?: number;
 }
 
 export interface FakeCall {
@@ -61,11 +63,13 @@ export class FakeBackend implements ConnectedBackend {
   closed = 0;
   readonly #tokenizer: Tokenizer;
   readonly #killAt: number;
+  readonly #gap: number;
   #models = 0;
 
   constructor(options: FakeOptions) {
     this.#tokenizer = options.tokenizer;
     this.#killAt = options.killAt ?? Number.POSITIVE_INFINITY;
+    this.#gap = options.gap ?? 0;
     this.store = options.store ?? new Map();
     this.capabilities = { ...capabilityTable.local, ...options.capabilities };
   }
@@ -82,8 +86,13 @@ export class FakeBackend implements ConnectedBackend {
     this.#enter({ method: "createModel", model: options.resumeFrom ?? options.baseModel });
     const state: State =
       options.resumeFrom === undefined ? { logits: {}, momentum: {} } : this.#read(options.resumeFrom);
-    return new FakeModel(`model-${++this.#models}`, state, this.#tokenizer, this.store, (call) =>
-      this.#enter(call),
+    return new FakeModel(
+      `model-${++this.#models}`,
+      state,
+      this.#tokenizer,
+      this.store,
+      (call) => this.#enter(call),
+      this.#gap,
     );
   }
 
@@ -129,6 +138,7 @@ class FakeModel implements TrainingClient {
   readonly #tokenizer: Tokenizer;
   readonly #store: Map<string, string>;
   readonly #enter: (call: FakeCall) => void;
+  readonly #gap: number;
   #gradients: Table = {};
 
   constructor(
@@ -137,7 +147,9 @@ class FakeModel implements TrainingClient {
     tokenizer: Tokenizer,
     store: Map<string, string>,
     enter: (call: FakeCall) => void,
+    gap: number,
   ) {
+    this.#gap = gap;
     this.modelId = modelId;
     this.#state = state;
     this.#tokenizer = tokenizer;
@@ -209,7 +221,7 @@ class FakeModel implements TrainingClient {
           (value, i) => value + scale * ((i === chosen ? 1 : 0) - (shares[i] ?? 0)),
         );
       }
-      return datum.targetTokens.map((_, i) => (i === first ? Math.log(shares[chosen] ?? 1) : 0));
+      return datum.targetTokens.map((_, i) => (i === first ? Math.log(shares[chosen] ?? 1) - this.#gap : 0));
     });
     return { logprobs, metrics: { "data:sum": data.length } };
   }

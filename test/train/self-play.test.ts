@@ -8,6 +8,7 @@ import {
   selfPlay,
   supervisedBaseline,
 } from "../../src/train/index.js";
+import { silentProgress } from "../../src/util/progress.js";
 import { FakeBackend } from "./fake-backend.js";
 import { contextOf, createRun, filesOf, metricsOf, removeScratch, toyConfig, toyTokenizer } from "./setup.js";
 
@@ -53,6 +54,22 @@ describe("the whole loop", () => {
       [...run.manifest.opponents.slice(1), ...Object.values(run.manifest.checkpoints)].sort(),
     );
     expect(Object.keys(run.manifest.checkpoints).sort()).toEqual(["generator", "solver"]);
+  });
+
+  it.each([
+    [0.001, 0],
+    [1, 16],
+  ])("warns of each step in which sampler and trainer disagree (by %d)", async (gap, count) => {
+    const lines: string[] = [];
+    const context = await contextOf(
+      await createRun(toyConfig),
+      new FakeBackend({ tokenizer, gap }),
+      tokenizer,
+      { progress: { ...silentProgress, line: (text) => lines.push(text) } },
+    );
+    await selfPlay(context);
+    const warnings = lines.filter((line) => /sampler and trainer disagree .* above 0\.01/.test(line));
+    expect(warnings).toHaveLength(count);
   });
 
   it("makes the Solver better at what the toy can do", async () => {

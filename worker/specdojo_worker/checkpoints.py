@@ -33,6 +33,8 @@ OPTIMIZER_TENSORS = "optimizer.safetensors"
 OPTIMIZER_META = "optimizer.json"
 ADAPTER_TENSORS = "adapter_model.safetensors"
 MERGED = "merged"
+MAX_KEPT_SECONDS = 10 * 366 * 86_400
+"""Longest lifetime of a checkpoint that has one."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from .errors import ComputeError, RequestError
+from .memory import is_out_of_memory
 from .models import Network
 from .sampling import SampleOutput, SampleSpec, sample
 
@@ -94,7 +95,7 @@ class Engine:
                         following = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
                     except queue.Empty:
                         break
-                    if isinstance(following, SampleJob) and following.joinable and following.key == job.key:
+                    if isinstance(following, SampleJob) and following.joinable and following.key == job.key and following.wanted():
                         jobs.append(following)
                     else:
                         held.append(following)
@@ -151,10 +152,8 @@ def guarded(run: Callable[[], Answer]) -> Answer:
         return {"error": error.message, "category": "user"}
     except ComputeError as error:
         return {"error": error.message, "category": error.category}
-    except torch.OutOfMemoryError as error:
-        return {"error": f"out of memory: {error}", "category": "server"}
-    except MemoryError:
-        return {"error": "out of memory", "category": "server"}
     except Exception as error:
+        if is_out_of_memory(error):
+            return {"error": f"out of memory: {error}".removesuffix(": "), "category": "server"}
         log.exception("a job failed")
         return {"error": f"{type(error).__name__}: {error}", "category": "server"}

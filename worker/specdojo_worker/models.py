@@ -147,6 +147,7 @@ class Network:
         self._adapters = 0
         self._bare = False
         self._lean: LeanDecoder | None = None
+        self._checkpointed = False
 
     @property
     def config(self) -> object:
@@ -226,10 +227,22 @@ class Network:
                 self._active = adapter
             yield
 
+    def can_checkpoint(self) -> bool:
+        """Whether `checkpoint` would change something. Layers checkpoint in training mode alone, in which dropout must do nothing."""
+        dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.hf.modules())
+        return self.hf.supports_gradient_checkpointing and not self._checkpointed and not dropout
+
+    def checkpoint(self) -> None:
+        """From now on the layers' activations are not kept for the backward pass but computed again."""
+        self._checkpointed = True
+        self.hf.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
     def hidden(self, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan) -> torch.Tensor:
         """Last hidden states [N, D] of a packed row; tokens and positions are int64 [N]."""
         if self._lean is not None and not torch.is_grad_enabled() and (self.peft is None or self._bare):
             return self._lean(tokens, positions, plan)
+        if self._checkpointed:
+            self.hf.train(torch.is_grad_enabled())
         decoder = self.hf.get_decoder()
         output = decoder(input_ids=tokens.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False, **{PLAN: plan})
         return output.last_hidden_state[0]

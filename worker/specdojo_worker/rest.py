@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from .checkpoints import KINDS, CheckpointPath, check_run, check_segment, parse_path, tar_stream
+from .checkpoints import KINDS, MAX_KEPT_SECONDS, CheckpointPath, check_run, check_segment, parse_path, tar_stream
 from .errors import RequestError
 from .web import FILES, TokenGuard, answer, guarded, read_body
 from .wire import Fields, parse_body
@@ -141,7 +141,7 @@ class Rest:
     async def _expire(self, request: Request) -> Response:
         path = self._checkpoint(request)
         fields = parse_body(await read_body(request))
-        seconds = None if fields.get("ttl_seconds") is None else fields.integer("ttl_seconds", low=1)
+        seconds = None if fields.get("ttl_seconds") is None else fields.integer("ttl_seconds", low=1, high=MAX_KEPT_SECONDS)
         self._store.expire(path, seconds)
         return Response(status_code=204)
 

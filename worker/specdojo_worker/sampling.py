@@ -8,6 +8,7 @@ grid as it empties.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,12 +19,18 @@ from torch.nn import functional
 from .attention import PackedPlan
 from .errors import ComputeError
 from .grammar import Guide, guide
+from .memory import free_cache, is_out_of_memory
 from .models import Network
 from .packing import common_prefix, pack, padded, padded_length, sort_key
 from .rng import uniforms
 
+log = logging.getLogger("specdojo.sampling")
+
 MAX_ROWS = 256
 """Rows decoded at a time on a CPU; four times as many on a GPU."""
+
+PREFILL = 2**15
+"""Prompt tokens computed at a time on a CPU, which bounds their activations; four times as many on a GPU."""
 
 GROW = 32
 """Tokens by which the suffix cache grows."""
@@ -193,8 +200,22 @@ def sample(network: Network, adapter: str | None, specs: Sequence[SampleSpec]) -
     split = [part for _, part in parts]
     found: list[SampleOutput | None] = [None] * len(split)
     with torch.inference_mode(), network.using(adapter):
-        for chunk in _chunks(split, budget, most_rows):
-            for i, output in zip(chunk, _sample_chunk(network, [split[i] for i in chunk]), strict=True):
+        chunks = _chunks(split, budget, most_rows)[::-1]
+        while chunks:
+            chunk = chunks.pop()
+            drawn: list[SampleOutput] = []
+            try:
+                drawn = _sample_chunk(network, [split[i] for i in chunk])
+            except Exception as error:
+                if len(chunk) == 1 or not is_out_of_memory(error):
+                    raise
+            # Outside of the handler: the error's traceback would keep the tensors that have to go.
+            if not drawn:
+                log.warning("out of memory: a batch of %d prompts is halved", len(chunk))
+                free_cache(network.runtime.device)
+                chunks.extend([chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]])
+                continue
+            for i, output in zip(chunk, drawn, strict=True):
                 found[i] = output
     outputs: list[SampleOutput] = [SampleOutput([], None) for _ in specs]
     for (request, _), output in zip(parts, found, strict=True):
@@ -230,17 +251,18 @@ def _parts(network: Network, spec: SampleSpec, budget: int, most_rows: int) -> l
 def _chunks(specs: Sequence[SampleSpec], budget: int, most_rows: int) -> list[list[int]]:
     """Requests in prompt order, cut so that their caches fit into the memory set aside for them."""
     chunks: list[list[int]] = []
-    used = rows = 0
+    used = rows = tokens = 0
     for i in sorted(range(len(specs)), key=lambda i: (sort_key(specs[i].prompt), i)):
         spec = specs[i]
         cost = 2 * len(spec.prompt) + spec.count * (spec.max_tokens + GROW)
-        if chunks and used + cost <= budget and rows + spec.count <= most_rows:
+        if chunks and used + cost <= budget and rows + spec.count <= most_rows and tokens + len(spec.prompt) <= PREFILL * most_rows // MAX_ROWS:
             chunks[-1].append(i)
             used += cost
             rows += spec.count
+            tokens += len(spec.prompt)
         else:
             chunks.append([i])
-            used, rows = cost, spec.count
+            used, rows, tokens = cost, spec.count, len(spec.prompt)
     return chunks
 
 

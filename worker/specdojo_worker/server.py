@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from . import __version__, proto
 from .chat import Tokenizers, cut_at
-from .checkpoints import CheckpointPath, CheckpointStore, check_segment, parse_path
+from .checkpoints import MAX_KEPT_SECONDS, CheckpointPath, CheckpointStore, check_segment, parse_path
 from .engine import Answer, Engine, Job, SampleJob
 from .errors import RequestError
 from .futures import Future, FutureStore
@@ -42,9 +42,6 @@ POLL_SECONDS = 20.0
 
 BATCH_SECONDS = 60.0
 """How long the requests of one batch may take to arrive."""
-
-MAX_KEPT_SECONDS = 10 * 366 * 86_400
-"""Longest lifetime of a checkpoint that has one."""
 
 SWEEP_SECONDS = 5.0
 """How often sessions are looked at, where they expire."""

@@ -6,6 +6,7 @@ optimizer runs in fp32 on one flat master copy.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,11 @@ import torch
 
 from .attention import PackedPlan
 from .errors import ComputeError
+from .memory import free_cache, is_out_of_memory
 from .models import Network
 from .packing import Pack, pack, padded, split_by_budget
+
+log = logging.getLogger("specdojo.training")
 
 LOSSES = ("cross_entropy", "importance_sampling", "ppo", "cispo")
 OWN_OPTIONS = {"kl_beta", "trained_only"}
@@ -31,6 +35,9 @@ LOSS_OPTIONS = {
 
 LOGIT_CHUNK = 2**24
 """Logits computed at a time (positions x vocabulary)."""
+
+LEAST_BUDGET = 256
+"""Micro-batches are not made smaller than this many tokens when memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +154,14 @@ class FlatWeights:
                 parameter.grad = None
         self.dirty = True
 
-    def clear(self) -> None:
-        """Drops accumulated gradients."""
+    def forget(self) -> None:
+        """Drops gradients that were not collected."""
         for parameter in self.parameters:
             parameter.grad = None
+
+    def clear(self) -> None:
+        """Drops accumulated gradients."""
+        self.forget()
         self.flat.grad.zero_()
         self.dirty = False
 
@@ -228,8 +239,19 @@ class Policy:
         outputs = [np.zeros(len(datum.tokens), dtype=np.float32) for datum in data]
         sums = _Sums()
         try:
-            for batch in split_by_budget([datum.tokens for datum in data], self.budget):
-                self._micro_batch([data[i] for i in batch], [outputs[i] for i in batch], loss, options, sums, backward)
+            batches = split_by_budget([datum.tokens for datum in data], self.budget)[::-1]
+            while batches:
+                batch = batches.pop()
+                short = False
+                try:
+                    self._micro_batch([data[i] for i in batch], [outputs[i] for i in batch], loss, options, sums, backward)
+                except Exception as error:
+                    short = is_out_of_memory(error) and (len(batch) > 1 or (backward and self.network.can_checkpoint()))
+                    if not short:
+                        raise
+                # Outside of the handler: the error's traceback would keep the tensors that have to go.
+                if short:
+                    batches.extend(self._smaller(batch))
         except Exception:
             if backward:
                 self.weights.clear()
@@ -247,6 +269,19 @@ class Policy:
         if options.get("kl_beta"):
             metrics["kl:mean"] = sums.kl / count
         return outputs, metrics
+
+    def _smaller(self, batch: list[int]) -> list[list[int]]:
+        """What to try, last first, in the place of a micro-batch for which the memory did not suffice."""
+        self.weights.forget()
+        free_cache(self.network.runtime.device)
+        if len(batch) == 1:
+            log.warning("out of memory: from now on activations are computed again in the backward pass (gradient checkpointing)")
+            self.network.checkpoint()
+            return [batch]
+        self.budget = max(self.budget // 2, LEAST_BUDGET)
+        middle = len(batch) // 2
+        log.warning("out of memory: a micro-batch of %d sequences is halved, later ones have at most %d tokens", len(batch), self.budget)
+        return [batch[middle:], batch[:middle]]
 
     def _micro_batch(self, data: list[Datum], outputs: list[np.ndarray], loss: str, options: dict[str, float], sums: _Sums, backward: bool) -> None:
         device = self.network.runtime.device

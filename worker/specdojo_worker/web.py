@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -93,6 +94,8 @@ def guarded(call: Callable[[Request], Awaitable[Response]], *, openai: bool = Fa
             message, status, where = error.message, 400 if error.category == "user" else 500, None
         except ClientDisconnect:
             return Response(status_code=499)
+        except asyncio.CancelledError:  # a poll that still waits when the server ends
+            message, status, where = "the worker is ending", 503, None
         if openai:
             return answer(
                 {"error": {"message": message, "type": "invalid_request_error" if status < 500 else "server_error", "param": where, "code": None}}, status

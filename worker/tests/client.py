@@ -50,7 +50,7 @@ class Worker:
             self.process.stdin.close()
         if self.process.poll() is None:
             self.process.terminate()
-        code = self.process.wait(60)
+        code = self.process.wait(300)
         if self.process.stdout:
             self.process.stdout.close()
         return code
@@ -61,7 +61,7 @@ class Worker:
         given = {"X-API-Key": TOKEN} if headers is None else headers
         request = urllib.request.Request(url, data, {"Content-Type": "application/json", **given}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=300) as response:
                 return response.read()
         except urllib.error.HTTPError as error:
             content = error.read()

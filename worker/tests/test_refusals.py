@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from client import TOKEN, HttpError, Worker, cross_entropy, encoded, tensor
+
+from specdojo_worker.checkpoints import CheckpointStore
+from specdojo_worker.engine import Engine
+from specdojo_worker.models import Runtime
+from specdojo_worker.openai import OpenAi
+from specdojo_worker.rest import Rest
+from specdojo_worker.server import Api
+from specdojo_worker.web import TokenGuard
+from specdojo_worker.workspace import Workspace
 
 SEQUENCE = [5, 9, 30, 31, 7, 8, 50, 51, 52, 1]
 Body = dict[str, Any]
@@ -250,9 +261,126 @@ def test_unknown_addresses(worker: Worker, method: str, path: str, status: int) 
 def test_bodies_that_cannot_be_read(worker: Worker, body: bytes, headers: dict[str, str], status: int) -> None:
     request = urllib.request.Request(f"{worker.base}/api/v1/forward_backward", body, {"X-API-Key": TOKEN, **headers}, method="POST")
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=30)
+        urllib.request.urlopen(request, timeout=300)
     assert caught.value.code == status
     assert json.loads(caught.value.read())["field"]
+
+
+@pytest.fixture(scope="module")
+def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
+    """Method and path of every call that the worker has."""
+    store = CheckpointStore(tmp_path_factory.mktemp("routes"))
+    api = Api(Engine(1), Workspace(Runtime(torch.device("cpu"), torch.float32), store), store)
+    found = [*api.routes(), *Rest(api, TokenGuard(TOKEN)).routes(), *OpenAi(api).routes()]
+    return [(method, route.path) for route in found for method in sorted(route.methods - {"HEAD"})]
+
+
+ANY_OBJECT = {"client/config", "client/dynamic_config", "telemetry"}
+"""Calls that make nothing of their body."""
+
+
+def test_every_call_with_a_body_is_in_the_table(routes: list[tuple[str, str]]) -> None:
+    calls = {path.removeprefix("/api/v1/") for method, path in routes if method == "POST" and path.startswith("/api/v1/")}
+    refused = {re.sub(r"^sessions/nobody", "sessions/{session}", call) for call, *_ in CASES}
+    assert calls - ANY_OBJECT == refused
+
+
+def test_every_call_wants_the_token(worker: Worker, routes: list[tuple[str, str]]) -> None:
+    assert len(routes) > 35
+    for method, path in routes:
+        for headers in ({}, {"X-API-Key": TOKEN[:-1]}, {"Authorization": f"Bearer {TOKEN}x"}, {"X-API-Key": f"{TOKEN} "[1:]}):
+            with pytest.raises(HttpError) as caught:
+                worker.request(method, re.sub(r"\{[^}]*\}", "x", path), {} if method in ("POST", "PUT") else None, headers)
+            assert (caught.value.status, caught.value.body["field"]) == (401, "X-API-Key"), (method, path)
+
+
+@pytest.mark.parametrize("body", [[], "x", 5, True])
+def test_every_body_is_an_object(worker: Worker, ids: dict[str, str], routes: list[tuple[str, str]], body: object) -> None:
+    for method, path in routes:
+        if method not in ("POST", "PUT") or path.endswith(("/ttl", "/finish")):
+            continue
+        with pytest.raises(HttpError) as caught:
+            worker.request(method, path, body)
+        assert caught.value.status == 422, (path, caught.value.body)
+        said = caught.value.body.get("error", caught.value.body)
+        assert said.get("field", said.get("param")) == "body", (path, said)
+
+
+@pytest.mark.parametrize("seconds", [0, -5, "soon", 1e300, True, 10**12])
+def test_a_bad_time_to_live(worker: Worker, ids: dict[str, str], seconds: object) -> None:
+    run, kind, name = ids["state"].removeprefix("tinker://").split("/")
+    with pytest.raises(HttpError) as caught:
+        worker.request("PUT", f"/api/v1/training_runs/{run}/checkpoints/{kind}/{name}/ttl", {"ttl_seconds": seconds})
+    assert (caught.value.status, caught.value.body["field"]) == (422, "ttl_seconds")
+
+
+WHOLE: dict[str, Callable[[dict[str, str]], Body]] = {
+    "create_session": lambda ids: {"tags": ["a"], "user_metadata": {"a": "b"}, "display_name": "c"},
+    "create_sampling_session": lambda ids: {
+        "session_id": ids["session"],
+        "sampling_session_seq_id": 700,
+        "base_model": ids["base"],
+        "model_path": ids["sampler"],
+    },
+    "get_info": lambda ids: {"model_id": ids["model"]},
+    "weights_info": lambda ids: {"tinker_path": ids["state"]},
+    "create_model": lambda ids: {
+        "session_id": ids["session"],
+        "model_seq_id": 1,  # taken: nothing is made
+        "base_model": ids["base"],
+        "lora_config": {"rank": 2, "alpha": 32, "seed": 1, "train_mlp": True, "train_attn": True, "train_unembed": False},
+        "optimizer_config": {"type": "adamw"},
+        "user_metadata": {"a": "b"},
+    },
+    "asample": lambda ids: {
+        **sampled(ids, {"max_tokens": 2, "temperature": 1, "top_p": 1, "top_k": 3, "seed": 1, "stop": [1]}),
+        "seq_id": 1,
+        "prompt_logprobs": True,
+        "prompt_logprobs_last_n": 1,
+        "batch": {"id": "never whole", "size": 2},
+    },
+    "forward_backward": lambda ids: {**losses(ids, **policy(), loss_fn_config={"clip_low_threshold": 0.8, "clip_high_threshold": 1.2}), "seq_id": 1},
+    "forward": lambda ids: {"model_id": ids["model"], "seq_id": 1, "forward_input": {"data": [datum()], "loss_fn": "cross_entropy"}},
+    "optim_step": lambda ids: {
+        "model_id": ids["model"],
+        "seq_id": 1,
+        "adam_params": {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.9, "eps": 1e-9, "weight_decay": 0, "grad_clip_norm": 1},
+    },
+    "save_weights": lambda ids: {"model_id": ids["model"], "seq_id": 1, "path": "a", "ttl_seconds": 9, "user_metadata": {"a": "b"}, "overwrite": True},
+    "save_weights_for_sampler": lambda ids: {"model_id": ids["model"], "seq_id": 1, "path": "a", "sampling_session_seq_id": 3, "kind": "snapshot"},
+    "save_weights_external": lambda ids: {"model_id": ids["model"], "seq_id": 1, "path": "a"},
+    "load_weights": lambda ids: {"model_id": ids["model"], "seq_id": 1, "path": ids["state"], "optimizer": True},
+    "retrieve_future": lambda ids: {"request_id": "nothing"},
+    "cancel_future": lambda ids: {"request_id": "nothing"},
+}
+ODD = (None, [], {}, "", "x", "\0", -1, 0.5, 1e308, 2**70, True, ["x"], [[]], {"x": 1})
+
+
+def changed(value: Any) -> Iterator[Any]:
+    """The value with each of its parts, in turn, made odd."""
+    yield from ODD
+    if isinstance(value, dict):
+        for key, part in value.items():
+            for odd in changed(part):
+                yield {**value, key: odd}
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            for odd in changed(part):
+                yield [*value[:i], odd, *value[i + 1 :]]
+
+
+@pytest.mark.parametrize("call", WHOLE)
+def test_no_odd_value_is_a_fault_of_the_worker(worker: Worker, ids: dict[str, str], call: str) -> None:
+    """Requests with a number that is taken or a batch that never is whole: none of them is computed."""
+    answered = 0
+    for body in changed(WHOLE[call](ids)):
+        try:
+            worker.post(call, body)
+        except HttpError as error:
+            assert error.status < 500, body
+            assert error.body["detail"].startswith(error.body["field"]), body
+        answered += 1
+    assert answered > 10
 
 
 def test_no_file_outside_a_checkpoint(worker: Worker, ids: dict[str, str]) -> None:

@@ -148,3 +148,25 @@ def test_uniforms_are_uniform_and_differ_in_every_argument() -> None:
         assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 0.03
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert abs(np.corrcoef(streams[a], streams[b])[0, 1]) < 0.03
+
+
+def test_out_of_memory_halves_batches(network: Network, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [spec(prompt, seed=i) for i, prompt in enumerate(menu_prompts(rng))]
+    want = sample(network, None, specs)
+    sample_chunk = sampling._sample_chunk
+    sizes: list[int] = []
+
+    def scarce(network: Network, specs: list[SampleSpec]) -> list[sampling.SampleOutput]:
+        sizes.append(len(specs))
+        if len(specs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return sample_chunk(network, specs)
+
+    monkeypatch.setattr(sampling, "_sample_chunk", scarce)
+    got = sample(network, None, specs)
+    assert max(sizes) == len(specs)
+    assert [[c.tokens for c in output.completions] for output in got] == [[c.tokens for c in output.completions] for output in want]
+
+    monkeypatch.setattr(sampling, "_sample_chunk", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(torch.OutOfMemoryError):
+        sample(network, None, specs)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,7 @@ def test_ends_with_its_parent(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
     assert set(worker.ready) == {"port", "pid", "device", "dtype"}
     worker.process.stdin.close()  # type: ignore[union-attr]
-    assert worker.process.wait(60) == 0
+    assert worker.process.wait(300) == 0
     assert worker.process.stdout.read() == ""  # type: ignore[union-attr]
 
 
@@ -281,8 +282,31 @@ def test_sigterm_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [p.name.startswith("specdojo-") for p in tmp_path.iterdir()] == [True]
     assert session
     worker.process.terminate()
-    assert worker.process.wait(60) == 0
+    assert worker.process.wait(300) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ends_in_peace_while_a_client_waits(tmp_path: Path, directories: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    worker = Worker(tmp_path)
+    # A batch whose second request never comes: its first waits.
+    body = {"sampling_session_id": sampling_session(worker, directories["qwen3"]), "seq_id": 1, "prompt": encoded([5, 6])}
+    accepted = worker.post("asample", {**body, "batch": {"id": "b", "size": 2}})
+    said: list[object] = []
+
+    def wait() -> None:
+        try:
+            worker.wait(accepted)
+        except (HttpError, OSError) as error:  # the answer, or a connection that closed before it
+            said.append(getattr(error, "status", 503))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.5)  # most likely it has asked by now
+    worker.process.terminate()
+    assert worker.process.wait(300) == 0
+    waiting.join()
+    assert said == [503]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_needs_a_token_and_no_argument_takes_it() -> None:

@@ -1,7 +1,7 @@
 """The official `tinker` SDK, unmodified, against a real worker.
 
-It runs where this interpreter has the package, or where SPECDOJO_TINKER_PYTHON names one that has it:
-`python -m venv sdk && sdk/bin/pip install tinker==0.38.0`. Nothing else needs the package.
+`npm test` installs it into the environment that it makes. Otherwise it runs where this interpreter has the package, or where
+SPECDOJO_TINKER_PYTHON names one that has it: `python -m venv sdk && sdk/bin/pip install tinker==0.38.0`.
 """
 
 from __future__ import annotations
@@ -78,6 +78,12 @@ def test_rest(found: dict[str, Any]) -> None:
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(names)
     with torch.no_grad():
         assert AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([[5, 9]])).logits.shape == (1, 2, 120)
+
+
+def test_a_loss_of_the_callers_own(found: dict[str, Any]) -> None:
+    if found["custom"] is None:
+        pytest.skip("forward_backward_custom of the SDK needs torch, which its interpreter lacks")
+    assert found["custom"] > 0
 
 
 def test_mistakes(found: dict[str, Any]) -> None:

@@ -247,3 +247,83 @@ def test_large_models_share_one_base(directories: dict[str, Path], tmp_path: Pat
     workspace.unload("a")
     assert drawn(f"base:{name}") == base
     assert workspace.bases.network(name).peft is None
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_out_of_memory_halves_micro_batches(
+    directories: dict[str, Path], tmp_path: Path, rng: np.random.Generator, rank: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Results and gradients are those of enough memory, gradients of an earlier call are kept, and later batches are smaller."""
+    data, earlier = datums(rng, policy=True, groups=5), datums(rng, policy=False, groups=1)
+    _, policy = make(directories["qwen3"], tmp_path, rank)
+    policy.forward_backward(earlier, "cross_entropy", {}, backward=True)
+    whole, metrics = policy.forward_backward(data, "ppo", {}, backward=True)
+    gradient = policy.weights.flat.grad.clone()
+    policy.weights.clear()
+
+    policy.forward_backward(earlier, "cross_entropy", {}, backward=True)
+    backward = torch.Tensor.backward
+    sizes: list[int] = []
+
+    def scarce(self: torch.Tensor, *gradients: torch.Tensor) -> None:
+        """The memory ends in the last part of a backward pass, when parts of the gradient are there."""
+        if self.ndim == 2:
+            sizes.append(len(self))
+            if len(self) > 60:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        backward(self, *gradients)
+
+    monkeypatch.setattr(torch.Tensor, "backward", scarce)
+    budget = policy.budget
+    parts, metrics_parts = policy.forward_backward(data, "ppo", {"trained_only": 1.0}, backward=True)
+    assert max(sizes) > 60 and min(sizes) <= 60
+    assert policy.budget < budget
+    assert any("is halved" in record.getMessage() for record in caplog.records)
+    assert metrics_parts["loss:sum"] == pytest.approx(metrics["loss:sum"], rel=1e-4)
+    assert torch.allclose(policy.weights.flat.grad, gradient, atol=1e-4 * gradient.abs().max().item())
+    for a, b, datum in zip(whole, parts, data, strict=True):
+        assert np.allclose(a[datum.needed], b[datum.needed], atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "llama"])
+def test_one_sequence_too_many_is_checkpointed(
+    directories: dict[str, Path], tmp_path: Path, rng: np.random.Generator, rank: int, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = datums(rng, policy=True)[:1]
+    workspace, policy = make(directories[kind], tmp_path, rank)
+    policy.forward_backward(data, "ppo", {}, backward=True)
+    gradient = policy.weights.flat.grad.clone()
+    policy.weights.clear()
+    micro_batch = Policy._micro_batch
+    saved: list[int] = []
+
+    def scarce(self: Policy, *args: object) -> None:
+        """The memory ends after the backward pass; counts what that keeps."""
+        kept = 0
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal kept
+            kept += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            micro_batch(self, *args)
+        saved.append(kept)
+        if len(saved) == 1:
+            self.weights.clear()
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(Policy, "_micro_batch", scarce)
+    policy.forward_backward(data, "ppo", {}, backward=True)
+    assert saved[1] < saved[0]
+    assert any("gradient checkpointing" in record.getMessage() for record in caplog.records)
+    assert not policy.network.can_checkpoint()
+    assert torch.allclose(policy.weights.flat.grad, gradient, atol=1e-5 * gradient.abs().max().item())
+    # Samplers of the policy sample as before.
+    workspace.save_ephemeral("m", "s")
+
+    monkeypatch.setattr(Policy, "_micro_batch", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(torch.OutOfMemoryError):
+        policy.forward_backward(data, "ppo", {}, backward=True)
+    assert not policy.weights.dirty
