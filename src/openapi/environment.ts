@@ -24,7 +24,7 @@ function readServers(value: unknown): Server[] {
   for (const entry of value) {
     const url = own(entry, "url");
     if (typeof url !== "string") continue;
-    const server: Server = { url, variables: {} };
+    const server: Server = { url: oneWord(url), variables: {} };
     const variables = own(entry, "variables");
     if (isObject(variables))
       for (const name of Object.keys(variables)) {
@@ -41,17 +41,24 @@ function readServers(value: unknown): Server[] {
   return servers;
 }
 
+/** It becomes part of requests, where white space and control characters have no place. */
+function oneWord(url: string): string {
+  return url.trim().replaceAll(/[\p{Cc}\s]/gu, encodeURIComponent);
+}
+
 function swaggerServers(document: JsonObject, operation: Record<string, unknown>): Server[] {
   const host = own(document, "host");
   const base = own(document, "basePath");
-  const path = typeof base === "string" && base !== "/" ? `/${base.replace(/^\/+|\/+$/g, "")}` : "";
+  const path = typeof base === "string" && base !== "/" ? `/${oneWord(base).replace(/^\/+|\/+$/g, "")}` : "";
   if (typeof host !== "string" || host === "") return [{ url: path === "" ? "/" : path, variables: {} }];
   const declared = own(operation, "schemes") ?? own(document, "schemes");
   const schemes = Array.isArray(declared)
     ? declared.filter((scheme) => scheme === "http" || scheme === "https")
     : [];
   schemes.sort((a, b) => String(b).localeCompare(String(a)));
-  const bare = host.replace(/^https?:\/\//, "").replace(/\/+$/, "");
+  const bare = oneWord(host)
+    .replace(/^https?:\/\//, "")
+    .replace(/\/+$/, "");
   return (schemes.length > 0 ? schemes : ["https"]).map((scheme) => ({
     url: `${String(scheme)}://${bare}${path}`,
     variables: {},

@@ -28,8 +28,6 @@ export interface Unfollowed {
 
 /** Where the documents that are read for references are kept, by their address. */
 const bundleKey = "x-external";
-export const remedyForUnfollowed =
-  "Allow it with `references: { files, hosts }`, or bundle the document into one file first.";
 
 /** Where a document without an address lies, so that its own `$id`s can be told apart. */
 const nowhere = new URL("document:///");

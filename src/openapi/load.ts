@@ -5,8 +5,7 @@ import type { OpenAPI } from "openapi-types";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { createReport } from "./diagnostics.js";
-import { addressForShow, download } from "./download.js";
-import { bundle, type ReferenceRules, remedyForUnfollowed, type Unfollowed } from "./external.js";
+import type { ReferenceRules, Unfollowed } from "./external.js";
 import { asOurError } from "./guard.js";
 import { operationsOf } from "./operations.js";
 import { own } from "./pointer.js";
@@ -22,7 +21,6 @@ import {
 } from "./read.js";
 import { dependentsOf, References } from "./references.js";
 import type { Diagnostic, OpenApiVersion } from "./types.js";
-import { validateDocument } from "./validate-document.js";
 
 export interface LoadOptions {
   /** Check the document against the official schema of its version. Default true. */
@@ -41,6 +39,8 @@ export interface LoadedDocument {
   resolved?: boolean;
 }
 
+const remedyForUnfollowed =
+  "Allow it with `references: { files, hosts }`, or bundle the document into one file first.";
 const supported = "Supported are OpenAPI 2.0 (Swagger), 3.0, 3.1 and 3.2.";
 
 /**
@@ -59,6 +59,7 @@ export async function loadOpenApi(
   }
 }
 
+// What most documents do not need (downloads, references that leave the document, validators) is loaded when it is used.
 async function load(input: unknown, options: LoadOptions): Promise<LoadedDocument> {
   const limits = { ...defaultLimits, ...options.limits };
   const report = createReport();
@@ -71,7 +72,7 @@ async function load(input: unknown, options: LoadOptions): Promise<LoadedDocumen
   const unfollowed =
     resolved && rules?.files === undefined && rules?.hosts === undefined
       ? []
-      : await bundle(document, base, rules, limits, report.add);
+      : await (await import("./external.js")).bundle(document, base, rules, limits, report.add);
   const usable = checkOperations(document, unfollowed, report.add);
   if (usable.reasons.length > 0) {
     const reasons = [...usable.reasons];
@@ -87,8 +88,9 @@ async function load(input: unknown, options: LoadOptions): Promise<LoadedDocumen
           : "Give a document that has at least one operation under `paths`.",
     });
   }
-  if (options.validate !== false)
-    for (const fault of await validateDocument(document, version)) report.add(fault);
+  if (options.validate === false) return { document, version, diagnostics: report.diagnostics, resolved };
+  const { validateDocument } = await import("./validate-document.js");
+  for (const fault of await validateDocument(document, version)) report.add(fault);
   return { document, version, diagnostics: report.diagnostics, resolved };
 }
 
@@ -139,6 +141,7 @@ async function readAddress(
   limits: ReadLimits,
   report: (diagnostic: Diagnostic) => void,
 ): Promise<Input> {
+  const { addressForShow, download } = await import("./download.js");
   const url = toUrl(address);
   if (url.protocol !== "http:" && url.protocol !== "https:")
     throw new SpecdojoError("document-unreadable", `${addressForShow(url)} is no address of the web.`, {

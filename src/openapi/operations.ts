@@ -66,13 +66,14 @@ export function operationsOf(
       const holders: [Record<string, unknown>, string, boolean][] = [[item, itemPointer, false]];
       if (isObject(additional))
         holders.push([additional, pointerTo(itemPointer, "additionalOperations"), true]);
-      for (const { key, holder, pointer, any } of entriesOf(holders)) {
+      for (const [key, holder, holderPlace, any] of entriesOf(holders)) {
         const known = methods.find((name) => name === key.toLowerCase());
         // OpenAPI 3.2 allows methods of one's own (COPY, LINK, ...).
         const method =
           known ?? (any && /^[A-Za-z]{1,40}$/.test(key) ? (key.toLowerCase() as HttpMethod) : undefined);
         if (method === undefined || taken.has(method)) continue;
         const value = holder[key];
+        const pointer = pointerTo(holderPlace, key);
         if (!isObject(value)) {
           if (value !== null)
             report({
@@ -95,7 +96,13 @@ export function operationsOf(
   return operations;
 }
 
-function* entriesOf(holders: readonly [Record<string, unknown>, string, boolean][]) {
-  for (const [holder, place, any] of holders)
-    for (const key of Object.keys(holder)) yield { key, holder, pointer: pointerTo(place, key), any };
+function entriesOf(holders: readonly [Record<string, unknown>, string, boolean][]) {
+  return holders.flatMap(([holder, place, any]) =>
+    Object.keys(holder).map((key): [string, Record<string, unknown>, string, boolean] => [
+      key,
+      holder,
+      place,
+      any,
+    ]),
+  );
 }

@@ -1,6 +1,6 @@
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
-import { formats, type RenderableTool } from "./render.js";
+import { formats, jsonText, type RenderableTool } from "./render.js";
 
 /**
  * A tool from its line of JSON; undoes `renderFull`.
@@ -130,7 +130,7 @@ class Reader {
     const text = end === undefined ? "" : this.#line.slice(this.at, end);
     try {
       // A type in braces has a space after each colon.
-      return JSON.stringify(JSON.parse(text)) === text ? this.#take(text) : undefined;
+      return jsonText(JSON.parse(text)) === text ? this.#take(text) : undefined;
     } catch {
       return undefined;
     }

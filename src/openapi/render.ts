@@ -81,7 +81,7 @@ function members(schema: JsonSchemaObject, context: Context): string {
   ];
   return ordered
     .map((name) => {
-      const key = /^[\w$.-]+$/.test(name) ? name : JSON.stringify(name);
+      const key = /^[\w$.-]+$/.test(name) ? name : jsonText(name);
       return `${key}${required.has(name) ? "" : "?"}: ${typeText(properties[name], context)}`;
     })
     .join(", ");
@@ -144,7 +144,15 @@ function objectText(schema: JsonSchemaObject, context: Context): string {
 
 function literal(value: JsonValue): string {
   if (typeof value === "string" && /^[A-Za-z_][\w./-]*$/.test(value) && !words.has(value)) return value;
-  return JSON.stringify(value);
+  return jsonText(value);
+}
+
+/** JSON in one line, in which no character changes the direction or the place of others. */
+export function jsonText(value: JsonValue): string {
+  return JSON.stringify(value).replaceAll(
+    /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 interface Merged {

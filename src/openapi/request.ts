@@ -160,7 +160,7 @@ function serverUrl(tool: Tool, options: RequestOptions): string {
     if (value === undefined)
       throw new SpecdojoError(
         "server-variable-missing",
-        `The server URL ${server.url} needs a value for ${whole}.`,
+        `The server URL ${JSON.stringify(server.url.slice(0, 200))} needs a value for ${whole}.`,
         {
           place: tool.pointer,
           remedy: "Give it in `variables`, or give `server`.",

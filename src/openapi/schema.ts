@@ -44,9 +44,14 @@ const typeAliases = new Map<string, { type: string; format?: string }>([
 
 const textKeywords = ["title", "description", "format", "contentMediaType", "contentEncoding", "$comment"];
 const flagKeywords = ["deprecated", "readOnly", "writeOnly", "uniqueItems"];
-const numberKeywords = ["minimum", "maximum"];
-const countKeywords = [
-  ..."minLength maxLength minItems maxItems minProperties maxProperties minContains maxContains".split(" "),
+const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0;
+const numberTests: [string, (value: number) => boolean][] = [
+  ["minimum", Number.isFinite],
+  ["maximum", Number.isFinite],
+  ..."minLength maxLength minItems maxItems minProperties maxProperties minContains maxContains"
+    .split(" ")
+    .map((keyword): [string, typeof isCount] => [keyword, isCount]),
+  ["multipleOf", (value) => Number.isFinite(value) && value > 0],
 ];
 const schemaKeywords = [
   ..."additionalProperties items not if then else contains propertyNames unevaluatedProperties".split(" "),
@@ -57,16 +62,25 @@ const schemaListKeywords = ["allOf", "anyOf", "oneOf", "prefixItems"];
 const schemaMapKeywords = ["properties", "patternProperties", "dependentSchemas"];
 
 /** Which of the steps of a conversion a keyword concerns: a schema has few keywords, and most steps none of them. */
-const step = { types: 1, annotations: 2, numbers: 4, values: 8, subschemas: 16, required: 32 };
+const step = {
+  ...{ types: 1, texts: 2, flags: 4, examples: 8, numbers: 16, values: 32, required: 64 },
+  ...{ schemas: 128, lists: 256, maps: 512, others: 1_024 },
+};
 const steps = new Map<string, number>([["type", step.types]]);
 for (const [keywords, bits] of [
-  [[...textKeywords, ...flagKeywords, "default", "examples", "example", "x-example"], step.annotations],
-  [[...numberKeywords, ...countKeywords, "multipleOf", "exclusiveMinimum", "exclusiveMaximum"], step.numbers],
-  [["const", "pattern", "enum"], step.values | step.subschemas],
-  [[...schemaKeywords, ...schemaListKeywords, ...schemaMapKeywords], step.subschemas],
-  [["dependentRequired", "$defs"], step.subschemas],
+  [textKeywords, step.texts],
+  [flagKeywords, step.flags],
+  [["default", "examples", "example", "x-example"], step.examples],
+  [[...numberTests.map(([keyword]) => keyword), "exclusiveMinimum", "exclusiveMaximum"], step.numbers],
+  // An `enum` may turn out to be that of the items.
+  [["const", "pattern", "enum"], step.values | step.schemas],
+  [schemaKeywords, step.schemas],
+  [schemaListKeywords, step.lists],
+  [schemaMapKeywords, step.maps],
+  [["dependentRequired", "$defs"], step.others],
   [["required"], step.required],
-  [["properties", "allOf"], step.subschemas | step.required],
+  [["properties"], step.maps | step.required],
+  [["allOf"], step.lists | step.required],
 ] as const)
   for (const keyword of keywords) steps.set(keyword, bits);
 
@@ -376,31 +390,28 @@ export class SchemaConverter {
       const name = this.#define(reference, `${pointer}/$ref`, direction);
       if (name !== undefined) out.$ref = definitionsPrefix + name;
       if (this.#version === "2.0" || this.#version === "3.0") {
-        this.#annotations(schema, out);
+        annotate(schema, out);
+        this.#examples(schema, out);
         return nullable(schema) ? orNull(out) : out;
       }
     }
     let needed = 0;
     for (const key of Object.keys(schema)) needed |= steps.get(key) ?? 0;
     if (needed & step.types) this.#types(schema, pointer, out);
-    if (needed & step.annotations) this.#annotations(schema, out);
+    if (needed & (step.texts | step.flags)) annotate(schema, out);
+    if (needed & step.examples) this.#examples(schema, out);
     if (needed & step.numbers) this.#numbers(schema, pointer, out);
     if (needed & step.values) this.#values(schema, pointer, out);
-    if (needed & step.subschemas) this.#subschemas(schema, pointer, direction, depth, out);
+    if (needed & step.schemas) this.#schemas(schema, pointer, direction, depth, out);
+    if (needed & step.lists) this.#schemaLists(schema, pointer, direction, depth, out);
+    if (needed & step.maps) this.#schemaMaps(schema, pointer, direction, depth, out);
+    if (needed & step.others) this.#others(schema, pointer, out);
     if (needed & step.required) this.#required(schema, pointer, direction, out);
     this.#discriminator(schema, pointer, direction, out);
     return nullable(schema) ? orNull(out) : out;
   }
 
-  #annotations(schema: Record<string, unknown>, out: JsonSchemaObject): void {
-    for (const keyword of textKeywords) {
-      const value = own(schema, keyword);
-      if (typeof value === "string") out[keyword] = value;
-    }
-    for (const keyword of flagKeywords) {
-      const value = own(schema, keyword);
-      if (typeof value === "boolean" && (value || keyword === "uniqueItems")) out[keyword] = value;
-    }
+  #examples(schema: Record<string, unknown>, out: JsonSchemaObject): void {
     const fallback = this.#data(own(schema, "default"));
     if (fallback !== undefined) out.default = fallback;
     const examples = this.#data(own(schema, "examples"));
@@ -462,24 +473,8 @@ export class SchemaConverter {
   }
 
   #numbers(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
-    const read = (keyword: string, test: (value: number) => boolean): number | undefined => {
-      const value = own(schema, keyword);
-      if (value === undefined || value === null || typeof value === "boolean") return undefined;
-      const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-      if (typeof number === "number" && test(number)) return number;
-      this.#invalid(
-        pointerTo(pointer, keyword),
-        `\`${keyword}\` cannot be ${preview(value)}; it is left out.`,
-      );
-      return undefined;
-    };
-    const keep = (keyword: string, test: (value: number) => boolean): void => {
-      const value = read(keyword, test);
-      if (value !== undefined) out[keyword] = value;
-    };
-    for (const keyword of numberKeywords) keep(keyword, Number.isFinite);
-    for (const keyword of countKeywords) keep(keyword, (value) => Number.isInteger(value) && value >= 0);
-    keep("multipleOf", (value) => Number.isFinite(value) && value > 0);
+    for (const [keyword, test] of numberTests)
+      if (Object.hasOwn(schema, keyword)) this.#number(schema[keyword], keyword, test, pointer, out);
     for (const [exclusive, bound] of [
       ["exclusiveMinimum", "minimum"],
       ["exclusiveMaximum", "maximum"],
@@ -487,8 +482,25 @@ export class SchemaConverter {
       if (own(schema, exclusive) === true) {
         if (out[bound] !== undefined) out[exclusive] = out[bound];
         delete out[bound];
-      } else keep(exclusive, Number.isFinite);
+      } else this.#number(own(schema, exclusive), exclusive, Number.isFinite, pointer, out);
     }
+  }
+
+  #number(
+    value: unknown,
+    keyword: string,
+    test: (value: number) => boolean,
+    pointer: string,
+    out: JsonSchemaObject,
+  ): void {
+    if (value === undefined || value === null || typeof value === "boolean") return;
+    const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+    if (typeof number === "number" && test(number)) out[keyword] = number;
+    else
+      this.#invalid(
+        pointerTo(pointer, keyword),
+        `\`${keyword}\` cannot be ${preview(value)}; it is left out.`,
+      );
   }
 
   #values(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
@@ -542,36 +554,46 @@ export class SchemaConverter {
     out.enum = values;
   }
 
-  #subschemas(
+  #schemas(
     schema: Record<string, unknown>,
     pointer: string,
     direction: Direction,
     depth: number,
     out: JsonSchemaObject,
   ): void {
-    const convert = (value: unknown, key: string, inner?: string | number): JsonSchema => {
-      const place = inner === undefined ? pointerTo(pointer, key) : pointerTo(`${pointer}/${key}`, inner);
-      return this.#convert(value, place, direction, depth + 1);
-    };
     const movedEnum = out.items;
     for (const keyword of schemaKeywords) {
       const value = keyword === "items" && movedEnum !== undefined ? movedEnum : own(schema, keyword);
       if (value === undefined || value === null) continue;
       if (keyword === "items" && Array.isArray(value)) {
-        if (value.length > 0) out.prefixItems = value.map((item, i) => convert(item, keyword, i));
+        if (value.length > 0)
+          out.prefixItems = this.#convertAll(value, pointerTo(pointer, keyword), direction, depth);
         delete out.items;
       } else if (isObject(value) || typeof value === "boolean") {
-        out[keyword] = convert(value, keyword);
+        out[keyword] = this.#convert(value, `${pointer}/${keyword}`, direction, depth + 1);
       } else {
         this.#invalid(pointerTo(pointer, keyword), `\`${keyword}\` must be a schema; it is left out.`);
         delete out[keyword];
       }
     }
+  }
+
+  #convertAll(list: readonly unknown[], pointer: string, direction: Direction, depth: number): JsonSchema[] {
+    return list.map((item, i) => this.#convert(item, `${pointer}/${i}`, direction, depth + 1));
+  }
+
+  #schemaLists(
+    schema: Record<string, unknown>,
+    pointer: string,
+    direction: Direction,
+    depth: number,
+    out: JsonSchemaObject,
+  ): void {
     for (const keyword of schemaListKeywords) {
       const value = own(schema, keyword);
       if (value === undefined || value === null) continue;
       if (Array.isArray(value) && value.length > 0) {
-        const members = value.map((item, i) => convert(item, keyword, i));
+        const members = this.#convertAll(value, pointerTo(pointer, keyword), direction, depth);
         const known = Array.isArray(out[keyword]) ? (out[keyword] as JsonSchema[]) : [];
         out[keyword] = [...known, ...members];
       } else
@@ -580,6 +602,15 @@ export class SchemaConverter {
           `\`${keyword}\` must be a list of schemas; it is left out.`,
         );
     }
+  }
+
+  #schemaMaps(
+    schema: Record<string, unknown>,
+    pointer: string,
+    direction: Direction,
+    depth: number,
+    out: JsonSchemaObject,
+  ): void {
     for (const keyword of schemaMapKeywords) {
       const value = own(schema, keyword);
       if (value === undefined || value === null) continue;
@@ -590,26 +621,21 @@ export class SchemaConverter {
         );
         continue;
       }
-      const map: Record<string, JsonSchema> = {};
       const omitted = keyword === "properties" ? this.#omittedOf(schema, direction) : noNames;
+      const map: Record<string, JsonSchema> = {};
+      out[keyword] = map;
       for (const name of Object.keys(value)) {
         if (omitted.has(name)) continue;
-        let key = name;
-        if (keyword === "patternProperties") {
-          const usable = unicodePattern(name);
-          if (usable === undefined) {
-            this.#invalid(
-              pointerTo(pointer, keyword, name),
-              `${preview(name)} is not a regular expression of JavaScript; it is left out.`,
-            );
-            continue;
-          }
-          key = usable;
-        }
-        map[key] = convert(value[name], keyword, name);
+        const place = pointerTo(`${pointer}/${keyword}`, name);
+        const key = keyword === "patternProperties" ? unicodePattern(name) : name;
+        if (key === undefined)
+          this.#invalid(place, `${preview(name)} is not a regular expression of JavaScript; it is left out.`);
+        else map[key] = this.#convert(value[name], place, direction, depth + 1);
       }
-      out[keyword] = map;
     }
+  }
+
+  #others(schema: Record<string, unknown>, pointer: string, out: JsonSchemaObject): void {
     const dependent = own(schema, "dependentRequired");
     if (isObject(dependent)) {
       const map: Record<string, string[]> = {};
@@ -763,6 +789,18 @@ export class SchemaConverter {
       message,
       remedy: "Correct the schema there.",
     });
+  }
+}
+
+/** The keywords that say something about a schema and nothing about its values. */
+function annotate(schema: Record<string, unknown>, out: JsonSchemaObject): void {
+  for (const keyword of textKeywords) {
+    const value = own(schema, keyword);
+    if (typeof value === "string") out[keyword] = value;
+  }
+  for (const keyword of flagKeywords) {
+    const value = own(schema, keyword);
+    if (typeof value === "boolean" && (value || keyword === "uniqueItems")) out[keyword] = value;
   }
 }
 

@@ -103,7 +103,8 @@ def lark(gbnf: str) -> str:
         raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: there is no rule {missing!r}")
     names = _names(rules)
     lines = [f"{names[name]}: {' '.join(names[part] if kind == 'name' else part for kind, part in body) or chr(34) * 2}" for name, body in rules.items()]
-    return "\n".join(["%llguidance {}", "start: " + names["root"], *lines])
+    # Every spelling of what is allowed stays open, as in llama.cpp; the model chooses among them.
+    return "\n".join(['%llguidance {"no_forcing": true}', "start: " + names["root"], *lines])
 
 
 def _names(rules: dict[str, list[tuple[str, str]]]) -> dict[str, str]:

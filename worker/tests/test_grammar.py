@@ -75,15 +75,18 @@ def test_logprobs_are_those_of_the_whole_distribution(network, tokenizer: Tokeni
     np.testing.assert_allclose(completion.logprobs, scored.prompt_logprobs[len(request.prompt) :], atol=1e-4)
 
 
-def test_the_tokenizers_spelling_is_open_and_the_end_only_at_the_end(tokenizer: Tokenizer) -> None:
-    text = '<tool_call_answer>[{"name":"getPetById","arguments":{"id":17}}]</tool_call_answer>'
-    follower = guide(CALL, BASE, frozenset({0}), 3072)
-    for token in tokenizer.encode(text, add_special_tokens=False).ids:
-        allowed = follower.allowed()
-        assert allowed[token]
-        assert not allowed[0]
-        follower.take(token)
-    assert follower.allowed().nonzero()[0].tolist() == [0]
+def test_every_spelling_is_open_and_the_end_only_at_the_end(tokenizer: Tokenizer) -> None:
+    """Single characters as well as the tokens that a tokenizer would choose."""
+    text = '[{"name":"getPetById","arguments":{"id":17}}]'
+    begin, end = tokenizer.token_to_id("<tool_call_answer>"), tokenizer.token_to_id("</tool_call_answer>")
+    for inside in (tokenizer.encode(text, add_special_tokens=False).ids, [tokenizer.token_to_id(letter) for letter in text]):
+        follower = guide(CALL, BASE, frozenset({0}), 3072)
+        for token in [begin, *inside, end]:
+            allowed = follower.allowed()
+            assert allowed[token]
+            assert not allowed[0]
+            follower.take(token)
+        assert follower.allowed().nonzero()[0].tolist() == [0]
 
 
 @pytest.mark.parametrize(
