@@ -143,7 +143,11 @@ export function createAgent<O = UntypedOperations>(options: CreateAgentOptions):
   const toolset = createToolset<O>(options);
   const { menu } = toolset;
   const validator = createArgumentValidator();
-  function shownTo(question: string, { k, domains, tools: only }: DecideOptions): Tool[] {
+  function shownTo(
+    question: string,
+    { k, domains, tools: only }: DecideOptions,
+    fits?: (tools: readonly Tool[]) => boolean,
+  ): Tool[] {
     const known = new Set(menu.domains.map(({ name }) => name));
     const strange = domains?.find((name) => !known.has(name));
     if (strange !== undefined)
@@ -154,7 +158,7 @@ export function createAgent<O = UntypedOperations>(options: CreateAgentOptions):
     const allowed = menu.tools.filter(
       ({ name, domain }) => (domains?.includes(domain) ?? true) && (only?.includes(name) ?? true),
     );
-    return [...shortlist(allowed, question, k ?? maxTools, (text) => toolset.search(text))];
+    return [...shortlist(allowed, question, k ?? maxTools, (text) => toolset.search(text), fits)];
   }
 
   function check(completion: string, shown: readonly Tool[]): Decision<O> {
@@ -186,7 +190,8 @@ export function createAgent<O = UntypedOperations>(options: CreateAgentOptions):
   ): Promise<Decision<O>[]> {
     const { signal, reasks = 0, mustCall, onUsage } = decideOptions;
     const texts = questions.map(textOf);
-    const shown = texts.map((text) => shownTo(text, decideOptions));
+    const fits = await solver.room?.(decideOptions.maxTokens ?? maxTokens);
+    const shown = texts.map((text) => shownTo(text, decideOptions, fits));
     const decisions: Decision<O>[] = [];
     let open = questions.map((_, i) => i);
     for (let round = 0; round <= reasks && open.length > 0; round++) {

@@ -1,5 +1,6 @@
 import type { SamplingClient } from "../backend/types.js";
 import type { RenderableTool } from "../openapi/render.js";
+import { menuRoom } from "../rollout/room.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
 import type { ChatMessage } from "../task/conversation.js";
 import { briefStyle, callStart, type PromptStyle } from "../task/prompts.js";
@@ -31,6 +32,8 @@ export interface CompletionUsage {
 export interface Solver {
   /** One greedy completion for each prompt, in order. */
   complete(prompts: readonly (readonly ChatMessage[])[], options: CompleteOptions): Promise<string[]>;
+  /** Tells which tools a prompt has room for, beside a question and an answer of `maxTokens`; absent where it is unknown. */
+  room?(maxTokens: number): Promise<((tools: readonly RenderableTool[]) => boolean) | undefined>;
   close(): Promise<void>;
 }
 
@@ -64,25 +67,35 @@ export function samplerSolver(
       const starts = prompts.map((_, i) =>
         mustCall === true && grammars[i] === undefined ? callStart(tools?.[i] ?? []) : "",
       );
-      const requests = prompts.map((messages, i) => {
+      const rendered = prompts.map((messages, i) => [
+        ...tokenizer.renderChat([...messages]),
+        ...tokenizer.encode(starts[i] ?? ""),
+      ]);
+      const { contextLength = Number.POSITIVE_INFINITY } = tokenizer;
+      // A prompt that leaves no room for an answer gets none; its neighbours do.
+      const asked = rendered.flatMap((prompt, i) => (prompt.length < contextLength ? [i] : []));
+      const requests = asked.map((i) => {
         const grammar = grammars[i];
         return {
-          prompt: [...tokenizer.renderChat([...messages]), ...tokenizer.encode(starts[i] ?? "")],
+          prompt: rendered[i] ?? [],
           count: 1,
           params: grammar === undefined ? params : { ...params, grammar },
         };
       });
       const results = await sampler.sample(requests, signal === undefined ? {} : { signal });
-      return results.map(({ sequences }, i) => {
+      const answers = new Map(asked.map((i, place) => [i, results[place]]));
+      return rendered.map((_, i) => {
+        const { sequences = [] } = answers.get(i) ?? {};
         const tokens = sequences[0]?.tokens ?? [];
         const finish = sequences[0]?.stopReason ?? "length";
-        const prompt = requests[i]?.prompt.length ?? 0;
+        const prompt = rendered[i]?.length ?? 0;
         onUsage?.(i, { prompt, cached: 0, completion: tokens.length, finish });
         const last = tokens.at(-1);
         const ended = last !== undefined && params.stop.includes(last);
         return (starts[i] ?? "") + tokenizer.decode(ended ? tokens.slice(0, -1) : tokens);
       });
     },
+    room: async (maxTokens) => menuRoom(tokenizer, style, maxTokens),
     close: async () => close?.(),
   };
 }
@@ -91,17 +104,18 @@ export function samplerSolver(
 export function lazySolver(start: () => Promise<Solver>): Solver {
   let started: Promise<Solver> | undefined;
   let closed = false;
+  async function ready(): Promise<Solver> {
+    if (closed) throw new Error("The agent is closed.");
+    started ??= start();
+    // A failed start is tried again by the next question.
+    return started.catch((error: unknown) => {
+      started = undefined;
+      throw error;
+    });
+  }
   return {
-    async complete(prompts, options) {
-      if (closed) throw new Error("The agent is closed.");
-      started ??= start();
-      // A failed start is tried again by the next question.
-      const solver = await started.catch((error: unknown) => {
-        started = undefined;
-        throw error;
-      });
-      return solver.complete(prompts, options);
-    },
+    complete: async (prompts, options) => (await ready()).complete(prompts, options),
+    room: async (maxTokens) => (await ready()).room?.(maxTokens),
     async close() {
       closed = true;
       const solver = await started?.catch(() => undefined);

@@ -150,20 +150,34 @@ export function* menuJson(menu: ToolMenu & { drawn?: string[] }, fingerprints = 
   const fingerprint = createFingerprinter();
   // Tool by tool: each has all its schemas, and all of them together may be more than a string can hold.
   let before = '{"tools":[';
+  let definitions: { of: object; text: string; tokens: number } | undefined;
   for (const tool of menu.tools) {
-    yield before;
-    yield JSON.stringify({
+    const { $defs, ...schema } = tool.parameters;
+    // Definitions that tools share are written and counted once: with many cycles they are nearly all there is.
+    if ($defs !== undefined && definitions?.of !== $defs) {
+      const text = `,"$defs":${JSON.stringify($defs)}`;
+      definitions = { of: $defs, text, tokens: tokens(text) };
+    }
+    const shared = $defs === undefined ? undefined : definitions;
+    const full = tokens(renderFull({ ...tool, parameters: schema })) + (shared?.tokens ?? 0);
+    const first = JSON.stringify({
       name: tool.name,
       method: tool.method.toUpperCase(),
       path: tool.path,
       domain: tool.domain,
       description: tool.description,
-      parameters: tool.parameters,
+      parameters: schema,
+    });
+    const last = JSON.stringify({
       annotations: tool.annotations,
       deprecated: tool.deprecated,
-      tokens: { compact: tokens(renderCompact(tool)), full: tokens(renderFull(tool)) },
+      tokens: { compact: tokens(renderCompact(tool)), full },
       ...(fingerprints ? { fingerprint: fingerprint(tool).all } : {}),
     });
+    // Without the braces that close the schema and the tool, and the one that opens the rest.
+    yield `${before}${first.slice(0, -2)}`;
+    if (shared !== undefined) yield shared.text;
+    yield `},${last.slice(1)}`;
     before = ",";
   }
   const rest = JSON.stringify({

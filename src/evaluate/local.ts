@@ -134,9 +134,13 @@ function samplerModel(sampler: SamplingClient, tokenizer: Tokenizer): PromptMode
         count: 1,
         params: { maxTokens, temperature, stop, ...(seeds === undefined ? {} : { seed: seeds[i] ?? 0 }) },
       }));
-      const results = await sampler.sample(requests);
-      return results.map(({ sequences }, i) => {
-        const { tokens, stopReason } = sequences[0] ?? { tokens: [], stopReason: "stop" };
+      // A prompt that leaves no room for an answer gets none, and is cut off.
+      const { contextLength = Number.POSITIVE_INFINITY } = tokenizer;
+      const asked = requests.flatMap(({ prompt }, i) => (prompt.length < contextLength ? [i] : []));
+      const results = await sampler.sample(asked.flatMap((i) => requests[i] ?? []));
+      const answers = new Map(asked.map((i, place) => [i, results[place]?.sequences[0]]));
+      return requests.map((_, i) => {
+        const { tokens, stopReason } = answers.get(i) ?? { tokens: [], stopReason: "length" };
         const last = tokens.at(-1);
         return {
           text: tokenizer.decode(last !== undefined && stop.includes(last) ? tokens.slice(0, -1) : tokens),

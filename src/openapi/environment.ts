@@ -1,6 +1,7 @@
 import { isObject, type JsonObject, type JsonValue } from "../util/json.js";
 import { isShallow, own, textOf } from "./pointer.js";
 import type { References } from "./references.js";
+import { withoutSpace } from "./text.js";
 import type { OpenApiVersion, Server } from "./types.js";
 
 /** The servers of an operation: its own, else those of its path, else those of the document. */
@@ -41,10 +42,8 @@ function readServers(value: unknown): Server[] {
   return servers;
 }
 
-/** It becomes part of requests, where white space and control characters have no place. */
-function oneWord(url: string): string {
-  return url.trim().replaceAll(/[\p{Cc}\s]/gu, encodeURIComponent);
-}
+/** It becomes part of requests. */
+const oneWord = (url: string): string => withoutSpace(url.trim());
 
 function swaggerServers(document: JsonObject, operation: Record<string, unknown>): Server[] {
   const host = own(document, "host");

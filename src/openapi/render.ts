@@ -4,6 +4,8 @@ import { own } from "./pointer.js";
 import type { Tool } from "./types.js";
 
 const maxObjects = 3;
+/** Types in one line: schemas that all refer to each other would fill any memory. What comes after is not opened. */
+const maxTypes = 5_000;
 const maxDescription = 100;
 /** Formats that stand for themselves in a compact line. */
 export const formats: ReadonlySet<string> = new Set([
@@ -43,7 +45,7 @@ export function renderFull(tool: RenderableTool): string {
  * optional ones have a question mark; types are names, formats, values joined by `|`, `T[]` and `{name: T}`.
  */
 export function renderCompact(tool: RenderableTool): string {
-  const context: Context = { root: tool.parameters, active: new Set(), depth: 0 };
+  const context: Context = { root: tool.parameters, active: new Set(), depth: 0, types: { count: 0 } };
   const line = `${tool.name}(${members(merged(tool.parameters, context).schema, context)})`;
   const description = firstSentence(tool.description);
   return description === "" ? line : `${line} - ${description}`;
@@ -66,6 +68,8 @@ interface Context {
   active: Set<string>;
   /** Objects around this place, the arguments object apart. */
   depth: number;
+  /** Types that the line has so far. */
+  types: { count: number };
 }
 
 /** The alternatives of a type, each as text. */
@@ -93,6 +97,7 @@ function typeText(schema: JsonSchema | undefined, context: Context): string {
 
 function alternatives(schema: JsonSchema | undefined, context: Context): Alternatives {
   if (schema === undefined || typeof schema === "boolean") return ["any"];
+  context.types.count++;
   const { schema: whole, opened, cyclic } = merged(schema, context);
   if (cyclic) return ["object"];
   for (const reference of opened) context.active.add(reference);
@@ -109,6 +114,7 @@ function describe(schema: JsonSchemaObject, context: Context): Alternatives {
   const choices = schema.anyOf ?? schema.oneOf;
   const simple = types.some((type) => type !== "object" && type !== "array" && type !== "null");
   if (Array.isArray(choices) && choices.length > 0 && !simple && !isObject(schema.properties)) {
+    if (context.types.count > maxTypes) return ["any"];
     const result = choices.flatMap((choice) => alternatives(choice, context));
     return types.includes("null") && types.length > 1 ? [...result, "null"] : result;
   }
@@ -133,7 +139,7 @@ function arrayText(schema: JsonSchemaObject, context: Context): string {
 }
 
 function objectText(schema: JsonSchemaObject, context: Context): string {
-  if (context.depth >= maxObjects) return "object";
+  if (context.depth >= maxObjects || context.types.count > maxTypes) return "object";
   const inside: Context = { ...context, depth: context.depth + 1 };
   if (isObject(schema.properties) && Object.keys(schema.properties).length > 0)
     return `{${members(schema, inside)}}`;
@@ -168,8 +174,7 @@ function merged(schema: JsonSchemaObject, context: Context): Merged {
   const opened: string[] = [];
   const result: JsonSchemaObject = {};
   const required = new Set<string>();
-  const properties: Record<string, JsonSchema> = {};
-  let hasProperties = false;
+  let properties: Record<string, JsonSchema> | undefined;
   const take = (part: JsonSchema): boolean => {
     if (typeof part === "boolean") return true;
     if (typeof part.$ref === "string") {
@@ -183,8 +188,9 @@ function merged(schema: JsonSchemaObject, context: Context): Merged {
     for (const [key, value] of Object.entries(part)) {
       if (key === "$ref" || key === "allOf" || key === "$defs") continue;
       if (key === "properties" && isObject(value)) {
-        hasProperties = true;
-        Object.assign(properties, value);
+        // Of one part, as most schemas are, they are not copied.
+        const more = value as Record<string, JsonSchema>;
+        properties = properties === undefined ? more : { ...properties, ...more };
       } else if (key === "required" && Array.isArray(value)) {
         for (const name of value) required.add(String(name));
       } else result[key] = value;
@@ -192,7 +198,7 @@ function merged(schema: JsonSchemaObject, context: Context): Merged {
     return true;
   };
   const cyclic = !take(schema);
-  if (hasProperties) result.properties = properties;
+  if (properties !== undefined) result.properties = properties;
   if (required.size > 0) result.required = [...required];
   return { schema: result, opened, cyclic };
 }

@@ -29,6 +29,7 @@ import {
   scalarText,
   wellFormed,
 } from "./serialize.js";
+import { withoutSpace } from "./text.js";
 import type { BodyBinding, ParameterBinding, Tool } from "./types.js";
 import { argumentViews, viewsOf } from "./views.js";
 
@@ -195,7 +196,8 @@ interface Segment {
 function segmentsOf(template: string): Segment[] {
   return template.split("/").map((segment) => {
     const pieces = segment.split(/\{([^{}]+)\}/);
-    return { literals: pieces.filter((_, i) => i % 2 === 0), names: pieces.filter((_, i) => i % 2 === 1) };
+    const literals = pieces.filter((_, i) => i % 2 === 0).map(withoutSpace);
+    return { literals, names: pieces.filter((_, i) => i % 2 === 1) };
   });
 }
 
@@ -234,7 +236,7 @@ function apart(tool: Tool, name: string, value: string, literal: string): string
 
 /** The raw values of the path template's places, and the part of the query that the template does not have itself. */
 function matchUrl(tool: Tool, url: string): { values: Map<string, string>; query: string } {
-  const [address = "", queryText = ""] = (url.split("#", 1)[0] ?? "").split(/\?(.*)/s, 2);
+  const [address = "", queryText = ""] = withoutSpace(url.split("#", 1)[0] ?? "").split(/\?(.*)/s, 2);
   const [place = "", fixed] = tool.path.split("#", 1)[0]?.split("?") ?? [];
   const template = segmentsOf(place.replace(/^\//, ""));
   const path = address.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, "").split("/");

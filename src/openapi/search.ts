@@ -162,17 +162,20 @@ function parameterTexts(properties: Record<string, unknown>): string {
 /**
  * At most `limit` of `allowed` for a question: all, or those that the search ranks first, filled up from the front. In the
  * order of `allowed`, so that questions with the same tools have the same prompt start. `search` gives tools best first.
+ * Fewer, but at least one, where they do not all fit into a prompt.
  */
 export function shortlist(
   allowed: readonly Tool[],
   question: string,
   limit: number,
   search: (question: string) => readonly Tool[],
+  fits: (tools: readonly Tool[]) => boolean = () => true,
 ): readonly Tool[] {
-  if (allowed.length <= limit) return allowed;
+  if (allowed.length <= limit && fits(allowed)) return allowed;
   const names = new Set(allowed.map(({ name }) => name));
   const found = search(question).filter(({ name }) => names.has(name));
-  const chosen = new Set(found.slice(0, limit).map(({ name }) => name));
-  for (const { name } of allowed) if (chosen.size < limit) chosen.add(name);
+  const ranked = [...new Set([...found, ...allowed])].slice(0, limit);
+  while (ranked.length > 1 && !fits(ranked)) ranked.pop();
+  const chosen = new Set(ranked.map(({ name }) => name));
   return allowed.filter(({ name }) => chosen.has(name));
 }

@@ -54,3 +54,8 @@ function cut(text: string): string {
     .replace(/[\uD800-\uDBFF]$/, "")
     .trimEnd()}…`;
 }
+
+/** A part of a URL without the white space and control characters that a request line cannot have. */
+export function withoutSpace(url: string): string {
+  return url.replaceAll(/[\p{Cc}\s]/gu, encodeURIComponent);
+}

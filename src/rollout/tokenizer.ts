@@ -14,6 +14,8 @@ export interface Tokenizer {
   readonly stopTokens: readonly number[];
   /** Number of ids that the tokenizer knows, added tokens included. */
   readonly size: number;
+  /** Tokens that the model reads at most, prompt and completion together; absent where its configuration does not say. */
+  readonly contextLength?: number | undefined;
   /**
    * Ids of a text of ours, in which the names of special tokens (`<|end|>`) stand for them. No beginning-of-text token
    * is added. For text of a user, a document or a tool use `encodeContent`.
@@ -49,7 +51,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
     read("tokenizer.json", tokenizerFile),
     read("tokenizer_config.json", tokenizerConfig),
     read("generation_config.json", eosConfig),
-    read("config.json", eosConfig),
+    read("config.json", modelConfig),
     read("chat_template.json", z.looseObject({ chat_template: z.string() })),
     readFile(join(modelDir, "chat_template.jinja"), "utf8").catch(() => undefined),
   ]);
@@ -73,6 +75,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
     template:
       template === undefined ? undefined : new ChatTemplate(template, join(modelDir, "chat_template.jinja")),
     eos: [...asList(generation?.eos_token_id), ...asList(model?.eos_token_id)],
+    contextLength: model?.max_position_embeddings ?? undefined,
   });
 }
 
@@ -91,6 +94,7 @@ const tokenizerConfig = z.looseObject({
     .nullish(),
 });
 const eosConfig = z.looseObject({ eos_token_id: z.union([z.int(), z.array(z.int())]).nullish() });
+const modelConfig = eosConfig.extend({ max_position_embeddings: z.int().positive().nullish() });
 
 interface Parts {
   place: string;
@@ -99,6 +103,7 @@ interface Parts {
   special: Record<string, string>;
   template: ChatTemplate | undefined;
   eos: number[];
+  contextLength: number | undefined;
 }
 
 /** Unicode noncharacter: never part of a text that was exchanged, and text of others is freed of it first. */
@@ -107,6 +112,7 @@ const mark = "\uFDD0";
 class ModelTokenizer implements Tokenizer {
   readonly stopTokens: readonly number[];
   readonly size: number;
+  readonly contextLength: number | undefined;
   readonly #hub: HubTokenizer;
   readonly #place: string;
   readonly #template: ChatTemplate | undefined;
@@ -135,6 +141,7 @@ class ModelTokenizer implements Tokenizer {
     const eos = parts.special.eos_token;
     const named = eos === undefined ? undefined : this.#hub.token_to_id(eos);
     this.stopTokens = [...new Set([...parts.eos, ...(named === undefined ? [] : [named])])];
+    this.contextLength = parts.contextLength;
     this.size = this.#hub.get_vocab().size;
     const ids = new Set(control.map(({ id }) => id));
     for (const { content } of control)

@@ -35,6 +35,8 @@ export interface SpecOptions {
   /** Share of the distractors taken from the nearest neighbours; the others are drawn from the whole menu. */
   neighbours: number;
   values: Partial<ValueOptions>;
+  /** Whether a prompt has room for these tools. An operation that does not fit alone is not asked for. */
+  fits: (tools: readonly Tool[]) => boolean;
 }
 
 /** The distributions of the paper (arXiv 2602.21320), and given answers, which are ours. */
@@ -54,13 +56,14 @@ export const specDefaults: SpecOptions = {
   optional: [0.3, 0.35, 0.25, 0.1],
   neighbours: 0.7,
   values: {},
+  fits: () => true,
 };
 
 /** How often each operation and each optional parameter was asked for. Zero entries are listed. */
 export interface Coverage {
   operations: Record<string, number>;
   optionalParameters: Record<string, Record<string, number>>;
-  /** Operations whose schema no sampled value satisfied; they are not asked for. */
+  /** Operations that are not asked for: no sampled value satisfies their schema, or they do not fit into a prompt. */
   unsampled: string[];
 }
 
@@ -202,8 +205,19 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
     return random.int(range.min, range.max);
   }
 
+  /** Without the last of the names that a prompt has no room for; the first `least` stay. */
+  function fitting(names: readonly string[], least: number): string[] {
+    const left = [...names];
+    while (left.length > least && !settings.fits(left.flatMap((name) => byName.get(name) ?? []))) left.pop();
+    return left;
+  }
+
   function shownWith(names: readonly string[], size: number, random: Random): string[] {
-    if (size >= menu.tools.length) return random.shuffle(menu.tools.map((tool) => tool.name));
+    if (size >= menu.tools.length) {
+      const others = menu.tools.map((tool) => tool.name).filter((name) => !names.includes(name));
+      const all = menu.tools.map((tool) => tool.name);
+      return random.shuffle(settings.fits(menu.tools) ? all : fitting([...names, ...others], names.length));
+    }
     const shown = new Set(names);
     const near = random.shuffle([
       ...new Set(names.flatMap((name) => neighboursOf(name).slice(0, Math.max(4, 2 * size)))),
@@ -214,7 +228,7 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
     for (let tries = 0; shown.size < size && tries < size * 50; tries++)
       shown.add(random.pick(menu.tools).name);
     for (const { name } of menu.tools) if (shown.size < size) shown.add(name);
-    return random.shuffle([...shown]);
+    return random.shuffle(fitting([...shown], names.length));
   }
 
   function next(): TaskSpec {
@@ -229,7 +243,7 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
           place: `menu "${menu.title}"${unsampled.size > 0 ? `; no valid arguments found for ${[...unsampled].join(", ")}` : ""}`,
           remedy: "Give some operation a weight above 0, or add examples to the document's schemas.",
         });
-      const first = sampleCall(tool, random);
+      const first = settings.fits([tool]) ? sampleCall(tool, random) : undefined;
       if (first === undefined) {
         unsampled.add(tool.name);
         continue;
@@ -240,7 +254,8 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
       const calls = [first];
       if (wanted === 2) {
         const second = chooseSecond(first, domain.tools, random);
-        if (second !== undefined) calls.push(second);
+        const both = [tool, byName.get(second?.name ?? "")].filter((shown) => shown !== undefined);
+        if (second !== undefined && settings.fits(both)) calls.push(second);
       }
       for (const call of calls) count(call);
       const names = [...new Set(calls.map((call) => call.name))];

@@ -1,7 +1,8 @@
 import type { Capabilities } from "../backend/capabilities.js";
 import { reductionScale } from "../backend/capabilities.js";
 import type { AdamParams, Backend, Datum, TrainingClient } from "../backend/types.js";
-import type { ToolMenu } from "../openapi/types.js";
+import type { Tool, ToolMenu } from "../openapi/types.js";
+import { menuRoom } from "../rollout/room.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
 import type { Progress } from "../util/progress.js";
 import type { RunConfig } from "./config.js";
@@ -25,6 +26,11 @@ export interface StepContext {
 /** What every phase of a run works with. */
 export interface RunContext extends StepContext {
   run: RunDirectory;
+}
+
+/** Which tools the prompts of both roles have room for. */
+export function roomFor({ config, tokenizer }: StepContext): (tools: readonly Tool[]) => boolean {
+  return menuRoom(tokenizer, config.prompts, Math.max(config.generator.maxTokens, config.solver.maxTokens));
 }
 
 /** Optimizer settings of one role. */

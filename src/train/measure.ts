@@ -9,7 +9,7 @@ import {
 } from "../task/index.js";
 import { createRandom } from "../util/random.js";
 import { makeCandidates } from "./candidates-phase.js";
-import { adam, type StepContext, trainedTokens } from "./context.js";
+import { adam, roomFor, type StepContext, trainedTokens } from "./context.js";
 import { trainGeneratorStep } from "./generator-phase.js";
 import { policyDatum } from "./grpo.js";
 import { addWork, type Cost, countsOf, fitCost, noWork, type Rates, type Work } from "./plan.js";
@@ -191,7 +191,11 @@ async function measureSteps(bench: Bench): Promise<StepRates> {
       probing,
     };
   };
-  const specs = createSpecGenerator(menu, { seed: label("specs"), answer: config.answer });
+  const specs = createSpecGenerator(menu, {
+    seed: label("specs"),
+    answer: config.answer,
+    fits: roomFor(context),
+  });
   const both = async (most: number, share: number, body: (n: number) => Promise<void>) => {
     const probing: Sample[] = [];
     const own = await grow(most, share * seconds, async (n) => {
@@ -285,7 +289,11 @@ const nothing: Cost = { fixed: 0, each: { ...noWork } };
 async function writeCut(bench: Bench, n: number, maxTokens: number): Promise<Sample[]> {
   const { context, generator } = bench;
   const { config, menu, tokenizer, signal } = context;
-  const specs = createSpecGenerator(menu, { seed: `plan/${config.seed}/cut`, answer: config.answer });
+  const specs = createSpecGenerator(menu, {
+    seed: `plan/${config.seed}/cut`,
+    answer: config.answer,
+    fits: roomFor(context),
+  });
   const prompts = Array.from({ length: n }, () => specs.next()).map((spec) => ({
     id: spec.id,
     messages: generatorMessages(spec, menu, config.prompts),
@@ -345,7 +353,11 @@ async function measureTokens(bench: Bench): Promise<StepRates> {
     };
     return fitCost([{ n, work: whole }]);
   };
-  const specs = createSpecGenerator(menu, { seed: `plan/${config.seed}/tokens`, answer: config.answer });
+  const specs = createSpecGenerator(menu, {
+    seed: `plan/${config.seed}/tokens`,
+    answer: config.answer,
+    fits: roomFor(context),
+  });
   const writing = Array.from({ length: config.generator.groups }, () => specs.next()).map((spec) => ({
     id: spec.id,
     messages: generatorMessages(spec, menu, config.prompts),

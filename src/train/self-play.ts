@@ -4,7 +4,7 @@ import { createSpecGenerator, type SpecGenerator, type Task } from "../task/inde
 import { toJsonLines, writeAtomic } from "../util/files.js";
 import { makeCandidates } from "./candidates-phase.js";
 import type { RunConfig } from "./config.js";
-import { openModel, type RunContext, rateAt } from "./context.js";
+import { openModel, type RunContext, rateAt, roomFor } from "./context.js";
 import { trainGeneratorStep } from "./generator-phase.js";
 import { readCandidates, readTasks } from "./records.js";
 import type { RunPosition } from "./run-directory.js";
@@ -312,16 +312,14 @@ function opponentOf({ backend, baseModel, run }: RunContext, iteration: number):
 }
 
 /** Specifications of one phase. What the Solver failed at in the iteration before is asked for more often. */
-async function specsFor(
-  { config, menu, run }: RunContext,
-  iteration: number,
-  phase: string,
-): Promise<SpecGenerator> {
+async function specsFor(context: RunContext, iteration: number, phase: string): Promise<SpecGenerator> {
+  const { config, menu, run } = context;
   const measured = iteration === 0 ? [] : await readCandidates(run, iteration - 1);
   return createSpecGenerator(menu, {
     seed: `${config.seed}-${iteration + 1}-${phase}`,
     answer: config.answer,
     weights: operationWeights(passRatesByOperation(measured)),
+    fits: roomFor(context),
   });
 }
 

@@ -3,7 +3,7 @@ import { createMenuIndex, shortlist, type Tool } from "../openapi/index.js";
 import { type Reward, solverReward } from "../reward/index.js";
 import { shownTools, type Task } from "../task/index.js";
 import { createRandom } from "../util/random.js";
-import { adam, type StepContext, scaled, trainedTokens } from "./context.js";
+import { adam, roomFor, type StepContext, scaled, trainedTokens } from "./context.js";
 import { mean, meanParts, plain, samplerGap } from "./generator-phase.js";
 import { groupAdvantages, likelihoodDatum, policyDatum } from "./grpo.js";
 import { type SolvedGroup, solve } from "./probe.js";
@@ -37,18 +37,17 @@ export function shelve(context: StepContext, tasks: readonly Task[], seed: strin
   const random = createRandom(seed);
   const index = createMenuIndex(menu);
   const search = (question: string) => index.search(question, menu.tools.length);
+  const room = roomFor(context);
   const deployed = (task: Task): readonly Tool[] => {
-    const shown = shortlist(menu.tools, task.question, config.maxTools, search);
+    const shown = shortlist(menu.tools, task.question, config.maxTools, search, room);
     const needed = new Set(task.answer.map(({ name }) => name));
     const missed = menu.tools.filter((tool) => needed.has(tool.name) && !shown.includes(tool));
     if (missed.length === 0) return shown;
     const kept = shown.filter(({ name }) => needed.has(name));
     const others = shown.filter(({ name }) => !needed.has(name));
-    const names = new Set(
-      [...kept, ...missed, ...others]
-        .slice(0, Math.max(config.maxTools, needed.size))
-        .map(({ name }) => name),
-    );
+    const wanted = [...kept, ...missed, ...others].slice(0, Math.max(config.maxTools, needed.size));
+    while (wanted.length > needed.size && !room(wanted)) wanted.pop();
+    const names = new Set(wanted.map(({ name }) => name));
     return menu.tools.filter(({ name }) => names.has(name));
   };
   const shelves: Shelf[] = [];

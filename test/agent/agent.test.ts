@@ -233,6 +233,41 @@ describe("decide", () => {
     expect(grammars).toEqual([menuGrammar([tool], { style: briefStyle }), undefined, undefined]);
     expect(grammars[0]).toContain(tool.name);
   });
+
+  test("shows fewer tools where the model's context is short, and asks nothing that it cannot read", async () => {
+    const seen: SampleRequest[] = [];
+    const sampler = {
+      sample: (batch: readonly SampleRequest[]) => {
+        seen.push(...batch);
+        const tokens = [..."[]"].map((char) => char.charCodeAt(0));
+        return Promise.resolve(
+          batch.map(() => ({ sequences: [{ tokens, logprobs: [0, 0], stopReason: "stop" as const }] })),
+        );
+      },
+    };
+    const codes = (text: string) => [...text].map((char) => char.charCodeAt(0));
+    const tokenizer = (contextLength: number): Tokenizer => ({
+      stopTokens: [0],
+      size: 256,
+      contextLength,
+      encode: codes,
+      encodeContent: codes,
+      decode: (tokens) => String.fromCharCode(...tokens),
+      renderChat: (messages) => codes(messages.map(({ content }) => content).join("|")),
+      tokenId: () => undefined,
+    });
+    const menu = await petstoreMenu();
+    const ask = (contextLength: number) =>
+      createAgent({ menu, sampler, tokenizer: tokenizer(contextLength), maxTokens: 20 }).decide("Find pet 3");
+    const [all, few, none] = [await ask(100_000), await ask(1000), await ask(10)];
+    expect(all.shown).toHaveLength(menu.tools.length);
+    expect(few.shown.length).toBeGreaterThan(1);
+    expect(few.shown.length).toBeLessThan(menu.tools.length);
+    expect(few.shown).toContain("getPetById");
+    expect(seen).toHaveLength(2);
+    expect(seen[1]?.prompt.length).toBeLessThanOrEqual(1000 - 20);
+    expect(none).toMatchObject({ calls: [], rejected: [{ reason: "no-answer" }] });
+  });
 });
 
 describe("run", () => {

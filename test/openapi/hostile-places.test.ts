@@ -198,7 +198,7 @@ const documents: [string, () => string | Uint8Array, number | RegExp][] = [
   ["UTF-16 without a mark", () => bytes(plain, "utf16le"), /cannot be|UTF-8/],
   ["a mark before JSON", () => bytes(`\ufeff${plain}`), 2],
   ["a mark before YAML", () => bytes(`\ufeff${yaml("")}`), 1],
-  ["two marks", () => bytes(`\ufeff\ufeff${plain}`), /./],
+  ["two marks", () => bytes(`\ufeff\ufeff${plain}`), 2],
   ["bytes that are no characters", () => bytes("openapi: \xff\xfe", "latin1"), /UTF-8/],
   ["a surrogate in UTF-8", () => Uint8Array.from([0x7b, 0xed, 0xa0, 0x80, 0x7d]), /UTF-8/],
   ["a zip", () => bytes("PK\u0003\u0004 openapi.json"), /./],
@@ -214,22 +214,23 @@ const documents: [string, () => string | Uint8Array, number | RegExp][] = [
   ["protobuf", () => bytes('syntax = "proto3";\nmessage A {\n}\n'), /./],
   ["Google discovery", () => bytes('{"kind":"discovery#restDescription","resources":{}}'), /neither/],
   ["OpenRPC", () => bytes('{"openrpc":"1.2.6","methods":[]}'), /neither/],
-  ["Arazzo", () => bytes('{"arazzo":"1.0.0","workflows":[]}'), /neither/],
+  ["Arazzo", () => bytes('{"arazzo":"1.0.0","workflows":[]}'), /Arazzo/],
   ["AsyncAPI as JSON", () => bytes('{"asyncapi":"2.6.0","channels":{}}'), /AsyncAPI/],
   ["an error of a server", () => bytes('{"error":"not found"}'), /neither/],
   ["JavaScript", () => bytes(`module.exports = ${plain};`), /./],
   // Versions
-  ...[3, "3", "4.0.0", "1.2", "latest", "3.9.0", "", " ", {}, false].map(
+  ...["4.0.0", "1.2", "latest", "3.9.0", "", " ", {}, false].map(
     (version): [string, () => Uint8Array, RegExp] => [
       `version ${JSON.stringify(version)}`,
       () => bytes(withVersion(version)),
       /Supported are/,
     ],
   ),
+  ["version 3", () => bytes(withVersion(3)), 2],
   ["version 3.0.99", () => bytes(withVersion("3.0.99")), 2],
   ["version 3.1.0-rc1", () => bytes(withVersion("3.1.0-rc1")), 2],
   ["Swagger 1.1", () => bytes(swagger("1.1")), /Supported are/],
-  ["Swagger 3.0", () => bytes(swagger("3.0")), /Supported are/],
+  ["Swagger 3.0", () => bytes(swagger("3.0")), 2],
   ["two versions", () => bytes(JSON.stringify({ ...shop(), swagger: "2.0" })), 2],
   // Paths
   ["a path of braces", () => bytes(withPath("/{}/{{}}/}{/{a}{b}/{a")), 1],
@@ -278,18 +279,32 @@ const documents: [string, () => string | Uint8Array, number | RegExp][] = [
     2,
   ],
   [
-    "200 schemas that all refer to all",
+    "30 schemas that all refer to all",
     () =>
       bytes(
         withSchemas({
           A: ref("S0"),
-          ...many(200, (i) => [`S${i}`, { properties: many(200, (j) => [`p${j}`, ref(`S${j}`)]) }]),
+          ...many(30, (i) => [`S${i}`, { properties: many(30, (j) => [`p${j}`, ref(`S${j}`)]) }]),
+        }),
+      ),
+    2,
+  ],
+  [
+    "a quadrillion by lists and choices",
+    () =>
+      bytes(
+        withSchemas({
+          A: ref("S0"),
+          ...many(50, (i) => [
+            `S${i}`,
+            { oneOf: [1, 2].map(() => ({ type: "array", items: i < 49 ? ref(`S${i + 1}`) : {} })) },
+          ]),
         }),
       ),
     2,
   ],
   // YAML
-  ["keys that are lists", () => bytes(yaml("? [a, b]\n: c\n? {d: e}\n: f\n")), /./],
+  ["keys that are lists", () => bytes(yaml("? [a, b]\n: c\n? {d: e}\n: f\n")), 1],
   ["tags", () => bytes(yaml("x: !!set {a, b}\ny: !!binary aGk=\nz: !local {a: 1}\n")), 1],
   ["a directive of YAML 1.1", () => bytes(`%YAML 1.1\n---\n${yaml("")}`), 1],
   [
@@ -324,7 +339,7 @@ describe("documents that mean harm or are something else", () => {
   test.each(documents)("%s", async (_, make, want) => {
     let menu: ReturnType<typeof buildToolMenu>;
     try {
-      menu = buildToolMenu(await loadOpenApi(make()));
+      menu = buildToolMenu(await loadOpenApi(make(), { validate: false }));
     } catch (error) {
       if (typeof want === "number") throw error;
       expect(error).toMatchObject({ name: "SpecdojoError", remedy: expect.stringMatching(/./) });

@@ -25,6 +25,20 @@ describe("createSpecGenerator", () => {
     expect(new Set(specs.map(({ id }) => id)).size).toBe(specs.length);
   });
 
+  it("shows what fits into a prompt, and leaves out what does not fit alone", () => {
+    const large = menu.tools[0]?.name ?? "";
+    const fits = (tools: readonly { name: string }[]): boolean =>
+      tools.length <= 2 && tools.every(({ name }) => name !== large);
+    const generator = createSpecGenerator(menu, { seed: 1, fits });
+    const drawn = Array.from({ length: 300 }, () => generator.next());
+    expect(generator.coverage.unsampled).toEqual([large]);
+    expect(new Set(drawn.map(({ tools }) => tools.length))).toEqual(new Set([1, 2]));
+    for (const spec of drawn) {
+      expect(spec.tools).not.toContain(large);
+      for (const call of callsOf(spec)) expect(spec.tools).toContain(call.name);
+    }
+  });
+
   it("has the paper's distributions by default", () => {
     const single = specs.filter(({ context }) => context === "single_turn");
     expect(share(specs, ({ context }) => context === "multi_turn")).toBeCloseTo(0.1, 1);

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { RenderableTool } from "../../openapi/render.js";
+import { menuRoom } from "../../rollout/room.js";
 import type { Tokenizer } from "../../rollout/tokenizer.js";
 import type { ChatMessage } from "../../task/conversation.js";
 import { briefStyle, type PromptStyle } from "../../task/prompts.js";
@@ -163,6 +164,14 @@ class GgufSolver implements Solver {
       finish: stopped ? "stop" : "length",
     });
     return this.tokenizer.decode(tokens);
+  }
+
+  async room(maxTokens: number): Promise<(tools: readonly RenderableTool[]) => boolean> {
+    const contextLength = Math.min(
+      this.model.trainContextSize,
+      this.tokenizer.contextLength ?? Number.POSITIVE_INFINITY,
+    );
+    return menuRoom(this.tokenizer, this.#style, maxTokens, contextLength);
   }
 
   /** The one sequence, in a context that holds so many tokens. */
