@@ -1,6 +1,5 @@
 import type { SamplingClient } from "../backend/types.js";
 import type { RenderableTool } from "../openapi/render.js";
-import { menuRoom } from "../rollout/room.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
 import type { ChatMessage } from "../task/conversation.js";
 import { briefStyle, callStart, type PromptStyle } from "../task/prompts.js";
@@ -95,7 +94,10 @@ export function samplerSolver(
         return (starts[i] ?? "") + tokenizer.decode(ended ? tokens.slice(0, -1) : tokens);
       });
     },
-    room: async (maxTokens) => menuRoom(tokenizer, style, maxTokens),
+    room: async (maxTokens) => {
+      const { menuRoom } = await import("../rollout/room.js");
+      return menuRoom(tokenizer, style, maxTokens);
+    },
     close: async () => close?.(),
   };
 }

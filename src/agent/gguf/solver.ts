@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { RenderableTool } from "../../openapi/render.js";
-import { menuRoom } from "../../rollout/room.js";
 import type { Tokenizer } from "../../rollout/tokenizer.js";
 import type { ChatMessage } from "../../task/conversation.js";
 import { briefStyle, type PromptStyle } from "../../task/prompts.js";
@@ -171,6 +170,7 @@ class GgufSolver implements Solver {
       this.model.trainContextSize,
       this.tokenizer.contextLength ?? Number.POSITIVE_INFINITY,
     );
+    const { menuRoom } = await import("../../rollout/room.js");
     return menuRoom(this.tokenizer, this.#style, maxTokens, contextLength);
   }
 
