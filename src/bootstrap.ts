@@ -50,6 +50,7 @@ import {
   RunDirectory,
   readTasks,
   runConfigSchema,
+  type StepContext,
   selfPlay,
   smallConfig,
   supervisedBaseline,
@@ -226,40 +227,64 @@ async function work<O>(run: RunDirectory, options: RunOptions): Promise<Agent<O>
 /** Everything between an open run and its exported agent. */
 async function finish(run: RunDirectory, agentDir: string, options: RunOptions): Promise<void> {
   const { config } = run;
-  const progress = options.progress ?? silentProgress;
-  const signal = options.signal ?? new AbortController().signal;
   const menu = buildToolMenu(await loadOpenApi(run.path("document.json")), config.menu);
-  progress.phase("starting the worker", 1);
-  const { modelDir, python } = await modelFiles(config, options, progress, signal);
-  const tokenizer = await loadTokenizer(modelDir);
-  const backend = await openBackend(run.path("checkpoints"), python, options, signal);
+  options.progress?.phase("starting the worker", 1);
+  await withContext(
+    config,
+    menu,
+    { ...options, stateDir: run.path("checkpoints") },
+    async (context, files) => {
+      context.progress.update(1);
+      await train({ ...context, run }, files.modelDir, agentDir, files.python);
+    },
+  );
+}
+
+/**
+ * Opens the model and the backend of the options for `body`, and ends a worker that was started for it. A worker keeps its
+ * checkpoints in `stateDir` (default: a temporary folder).
+ */
+export async function withContext<T>(
+  config: RunConfig,
+  menu: ToolMenu,
+  options: RunOptions & { stateDir?: string },
+  body: (context: StepContext, files: ModelFiles) => Promise<T>,
+): Promise<T> {
+  const { progress = silentProgress, signal = new AbortController().signal } = options;
+  const files = await modelFiles(config, options, progress, signal);
+  const tokenizer = await loadTokenizer(files.modelDir);
+  const backend = await openBackend(options.stateDir, files.python, options, signal);
   try {
-    progress.update(1);
     const remote = options.backend !== undefined && config.model !== bundledModel;
-    const context: RunContext = {
+    const context: StepContext = {
       config,
       menu,
-      baseModel: remote ? config.model : modelDir,
+      baseModel: remote ? config.model : files.modelDir,
       backend,
       tokenizer,
-      run,
       replay: await loadReplay(bundledModelDir(), "replay.jsonl"),
       progress,
       signal,
     };
-    await train(context, modelDir, agentDir, python);
+    return await body(context, files);
   } finally {
     if (backend !== options.backend) await backend.close();
   }
 }
 
+interface ModelFiles {
+  modelDir: string;
+  /** The worker's interpreter; its environment is made at the first call. */
+  python: () => Promise<string>;
+}
+
 /** The model's folder, downloaded where it must be, and how to get the worker's interpreter. */
-export async function modelFiles(
+async function modelFiles(
   config: RunConfig,
   options: Pick<RunOptions, "python">,
   progress: Progress,
   signal: AbortSignal,
-): Promise<{ modelDir: string; python: () => Promise<string> }> {
+): Promise<ModelFiles> {
   let found: Promise<string> | undefined;
   const onProgress = (line: string): void => progress.line(line);
   const python = (): Promise<string> => {
@@ -277,8 +302,7 @@ export async function modelFiles(
   return { modelDir, python };
 }
 
-/** The backend of the options, or a worker that keeps its checkpoints in `stateDir` (default: a temporary folder). */
-export async function openBackend(
+async function openBackend(
   stateDir: string | undefined,
   python: () => Promise<string>,
   { backend, onLog }: RunOptions,
@@ -403,7 +427,8 @@ async function evaluationTasks(
   return { tasks: writeHeldOut(menu, { count: heldOutCount, seed: run.config.seed }), origin: "held-out" };
 }
 
-function askedModel({ config, menu, tokenizer }: RunContext, sampler: SamplingClient): AgentModel {
+/** The model of a sampler as it is measured: as the exported agent asks it. */
+export function askedModel({ config, menu, tokenizer }: StepContext, sampler: SamplingClient): AgentModel {
   return createAgent({
     menu,
     sampler,
@@ -417,19 +442,28 @@ function askedModel({ config, menu, tokenizer }: RunContext, sampler: SamplingCl
 /** Requests about made-up APIs that are in no training data. */
 export const otherRequests = (): Promise<ReplayItem[]> => loadReplay(bundledModelDir(), "other-apis.jsonl");
 
+/** What a model writes to such requests. */
+export function answerOthers(
+  { config, tokenizer }: StepContext,
+  sampler: SamplingClient,
+  items: readonly ReplayItem[],
+): Promise<string[]> {
+  return samplerSolver(sampler, tokenizer).complete(
+    items.map(({ tools, question }) => solverMessages(tools, question, config.prompts)),
+    { maxTokens: config.solver.maxTokens },
+  );
+}
+
 /** Right answers of base and tuned model on requests about made-up APIs that are in no training data. */
 async function otherApis(
-  { config, tokenizer }: RunContext,
+  context: StepContext,
   base: SamplingClient,
   tuned: SamplingClient,
 ): Promise<Evaluation["otherApis"]> {
   const items = await otherRequests();
   if (items.length === 0) return null;
   const share = async (sampler: SamplingClient): Promise<number> => {
-    const texts = await samplerSolver(sampler, tokenizer).complete(
-      items.map(({ tools, question }) => solverMessages(tools, question, config.prompts)),
-      { maxTokens: config.solver.maxTokens },
-    );
+    const texts = await answerOthers(context, sampler, items);
     return items.filter((item, i) => isRight(item, texts[i] ?? "")).length / items.length;
   };
   return {

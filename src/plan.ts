@@ -1,36 +1,32 @@
 import { readFile } from "node:fs/promises";
 import { freemem } from "node:os";
 import type { OpenAPI } from "openapi-types";
-import { createAgent, samplerSolver } from "./agent/index.js";
 import type { SamplingClient } from "./backend/types.js";
 import type { Worker } from "./backend/worker.js";
 import {
+  answerOthers,
+  askedModel,
   type BootstrapOptions,
   configFor,
   heldOutCount,
-  modelFiles,
-  openBackend,
   otherRequests,
   tasksText,
+  withContext,
 } from "./bootstrap.js";
 import { bundledModel, parseTasks, type ResolvedTask, writeHeldOut } from "./evaluate/index.js";
 import { buildToolMenu, loadOpenApi, type ToolMenu } from "./openapi/index.js";
-import { bundledModelDir } from "./rollout/model-files.js";
-import { loadTokenizer } from "./rollout/tokenizer.js";
-import { solverMessages, type Task } from "./task/index.js";
+import type { Task } from "./task/index.js";
 import {
   countsOf,
   type Estimate,
   estimateMemory,
   estimateRun,
   fitSizes,
-  loadReplay,
   type MemoryEstimate,
   measureRates,
   type RunConfig,
   readModelShape,
   type Sizes,
-  type StepContext,
 } from "./train/index.js";
 import { SpecdojoError } from "./util/errors.js";
 import { silentProgress } from "./util/progress.js";
@@ -88,66 +84,42 @@ export async function planRun(
         place,
         remedy: "Give a number of seconds.",
       });
-  const { document } = await loadOpenApi(openapi);
+  const loaded = await loadOpenApi(openapi);
   const config = await configFor(options.model ?? bundledModel, options);
-  const menu = buildToolMenu(await loadOpenApi(document), config.menu);
+  const menu = buildToolMenu(loaded, config.menu);
   const given = tasksText(options.tasks);
   const tasks =
     given === undefined
       ? writeHeldOut(menu, { count: heldOutCount, seed: config.seed })
       : parseTasks(given, options.tasksFile ?? "tasks", menu);
 
-  const progress = options.progress ?? silentProgress;
-  const signal = options.signal ?? new AbortController().signal;
-  progress.phase("measuring", 1);
+  options.progress?.phase("measuring", 1);
   const begun = now();
-  const { modelDir, python } = await modelFiles(config, options, progress, signal);
-  const tokenizer = await loadTokenizer(modelDir);
-  const backend = await openBackend(undefined, python, options, signal);
-  try {
-    const remote = options.backend !== undefined && config.model !== bundledModel;
-    const context: StepContext = {
-      config,
-      menu,
-      baseModel: remote ? config.model : modelDir,
-      backend,
-      tokenizer,
-      replay: await loadReplay(bundledModelDir(), "replay.jsonl"),
-      progress: silentProgress,
-      signal,
-    };
+  return withContext(config, menu, options, async (context, { modelDir }): Promise<RunPlan> => {
+    const { backend, progress } = context;
     const others = await otherRequests();
-    const rates = await measureRates(context, {
-      now,
-      begun,
-      seconds: measure,
-      standIns: writeHeldOut(menu, { count: 32, seed: config.seed + 1 }).map((task) => standIn(task, menu)),
-      questions: {
-        total: tasks.length,
-        ask: async (sampler: SamplingClient, count: number) => {
-          const agent = createAgent({
-            menu,
-            sampler,
-            tokenizer,
-            style: config.prompts,
-            maxTokens: config.solver.maxTokens,
-            maxTools: config.maxTools,
-          });
-          await agent.decideBatch(tasks.slice(0, count).map(({ question }) => question));
+    const rates = await measureRates(
+      { ...context, progress: silentProgress },
+      {
+        now,
+        begun,
+        seconds: measure,
+        standIns: writeHeldOut(menu, { count: 32, seed: config.seed + 1 }).map((task) => standIn(task, menu)),
+        questions: {
+          total: tasks.length,
+          ask: async (sampler: SamplingClient, count: number) => {
+            const questions = tasks.slice(0, count).map(({ question }) => question);
+            await askedModel(context, sampler).decideBatch(questions);
+          },
+        },
+        otherQuestions: {
+          total: others.length,
+          ask: async (sampler: SamplingClient, count: number) => {
+            await answerOthers(context, sampler, others.slice(0, count));
+          },
         },
       },
-      otherQuestions: {
-        total: others.length,
-        ask: async (sampler: SamplingClient, count: number) => {
-          await samplerSolver(sampler, tokenizer).complete(
-            others
-              .slice(0, count)
-              .map(({ tools, question }) => solverMessages(tools, question, config.prompts)),
-            { maxTokens: config.solver.maxTokens },
-          );
-        },
-      },
-    });
+    );
     const questions = { tasks: tasks.length, others: others.length };
     const estimate = estimateRun(config, rates, questions);
     const measured = (now() - begun) / 1000;
@@ -187,9 +159,7 @@ export async function planRun(
               estimate: found?.estimate ?? null,
             },
     };
-  } finally {
-    if (backend !== options.backend) await backend.close();
-  }
+  });
 }
 
 /** A task with the question and the answer of a held-out one, in a menu of a usual size. */

@@ -1,3 +1,4 @@
+import { sampleFitting } from "../backend/fitting.js";
 import type { SamplingClient } from "../backend/types.js";
 import type { RenderableTool } from "../openapi/render.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
@@ -70,24 +71,16 @@ export function samplerSolver(
         ...tokenizer.renderChat([...messages]),
         ...tokenizer.encode(starts[i] ?? ""),
       ]);
-      const { contextLength = Number.POSITIVE_INFINITY } = tokenizer;
-      // A prompt that leaves no room for an answer gets none; its neighbours do.
-      const asked = rendered.flatMap((prompt, i) => (prompt.length < contextLength ? [i] : []));
-      const requests = asked.map((i) => {
+      const requests = rendered.map((prompt, i) => {
         const grammar = grammars[i];
-        return {
-          prompt: rendered[i] ?? [],
-          count: 1,
-          params: grammar === undefined ? params : { ...params, grammar },
-        };
+        return { prompt, count: 1, params: grammar === undefined ? params : { ...params, grammar } };
       });
-      const results = await sampler.sample(requests, signal === undefined ? {} : { signal });
-      const answers = new Map(asked.map((i, place) => [i, results[place]]));
-      return rendered.map((_, i) => {
-        const { sequences = [] } = answers.get(i) ?? {};
-        const tokens = sequences[0]?.tokens ?? [];
-        const finish = sequences[0]?.stopReason ?? "length";
+      const options = signal === undefined ? {} : { signal };
+      const answers = await sampleFitting(sampler, requests, tokenizer.contextLength, options);
+      return answers.map(([answer], i) => {
+        const tokens = answer?.tokens ?? [];
         const prompt = rendered[i]?.length ?? 0;
+        const finish = answer?.stopReason ?? "length";
         onUsage?.(i, { prompt, cached: 0, completion: tokens.length, finish });
         const last = tokens.at(-1);
         const ended = last !== undefined && params.stop.includes(last);

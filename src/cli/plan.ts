@@ -2,6 +2,7 @@ import colors from "picocolors";
 import type { RunPlan } from "../plan.js";
 import type { Estimate } from "../train/index.js";
 import { SpecdojoError } from "../util/errors.js";
+import { clock } from "./progress.js";
 
 /** Seconds of `30m`, `90s`, `1.5h` or `2h30m`. */
 export function parseDuration(text: string, place: string): number {
@@ -23,8 +24,7 @@ export function duration(seconds: number): string {
     const minutes = Math.round(seconds / 60);
     return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
   }
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  return clock(seconds * 1000);
 }
 
 const count = (value: number): string => Math.round(value).toLocaleString("en");

@@ -7,6 +7,7 @@ import { agentFolder } from "../agent/load.js";
 import { manifestSchema } from "../agent/manifest.js";
 import { type Solver, samplerSolver } from "../agent/solver.js";
 import { ensureEnvironment } from "../backend/environment.js";
+import { sampleFitting } from "../backend/fitting.js";
 import type { Backend, SamplingClient } from "../backend/types.js";
 import { packagedWorkerDir, startWorker } from "../backend/worker.js";
 import { resolveModel } from "../rollout/model-files.js";
@@ -134,13 +135,9 @@ function samplerModel(sampler: SamplingClient, tokenizer: Tokenizer): PromptMode
         count: 1,
         params: { maxTokens, temperature, stop, ...(seeds === undefined ? {} : { seed: seeds[i] ?? 0 }) },
       }));
-      // A prompt that leaves no room for an answer gets none, and is cut off.
-      const { contextLength = Number.POSITIVE_INFINITY } = tokenizer;
-      const asked = requests.flatMap(({ prompt }, i) => (prompt.length < contextLength ? [i] : []));
-      const results = await sampler.sample(asked.flatMap((i) => requests[i] ?? []));
-      const answers = new Map(asked.map((i, place) => [i, results[place]?.sequences[0]]));
-      return requests.map((_, i) => {
-        const { tokens, stopReason } = answers.get(i) ?? { tokens: [], stopReason: "length" };
+      const answers = await sampleFitting(sampler, requests, tokenizer.contextLength);
+      return answers.map(([answer], i) => {
+        const { tokens, stopReason } = answer ?? { tokens: [], stopReason: "length" };
         const last = tokens.at(-1);
         return {
           text: tokenizer.decode(last !== undefined && stop.includes(last) ? tokens.slice(0, -1) : tokens),

@@ -179,16 +179,22 @@ function weakest(label: string, totals: BenchTotals): string[] {
   return sections.length === 0 ? [] : [`Where ${visible(label)} fails:`, ...sections];
 }
 
+/** What every table of benchmarks begins with, behind the name of the row. */
+const mainColumns = ["answered", "errors", "strict", "95 % interval", "official", "tools"];
+const mainCells = (totals: BenchReport["models"][number]["totals"]): string[] => [
+  String(totals.answered),
+  String(totals.errors),
+  percent(totals.strict.accuracy),
+  range(totals.strict.interval),
+  totals.official.items === 0 ? "-" : percent(totals.official.accuracy),
+  percent(totals.toolChoice),
+];
+
 /** A benchmark for the terminal: totals, comparisons, and where each model fails. */
 export function benchText(report: BenchReport): string {
   const rows = report.models.map(({ label, totals }) => [
     label,
-    String(totals.answered),
-    String(totals.errors),
-    percent(totals.strict.accuracy),
-    range(totals.strict.interval),
-    totals.official.items === 0 ? "-" : percent(totals.official.accuracy),
-    percent(totals.toolChoice),
+    ...mainCells(totals),
     percent(totals.keyF1),
     percent(totals.value),
     percent(totals.count),
@@ -229,22 +235,7 @@ export function benchText(report: BenchReport): string {
   );
   const parts = [
     `${visible(report.suite)}: ${report.items} items${report.samples > 1 ? `, ${report.samples} answers each` : ""}`,
-    table([
-      [
-        "model",
-        "answered",
-        "errors",
-        "strict",
-        "95 % interval",
-        "official",
-        "tools",
-        "names F1",
-        "values",
-        "number of calls",
-        "order",
-      ],
-      ...rows,
-    ]),
+    table([["model", ...mainColumns, "names F1", "values", "number of calls", "order"], ...rows]),
     ...report.comparisons.map(
       ({ model, against, difference, low, high, gained, lost, p, official }) =>
         `${visible(model)} against ${visible(against)}: ${signed(difference)} points (95 % ${signed(low)} to ${signed(high)}); ${gained} gained, ${lost} lost, McNemar p ${p.toPrecision(2)}${
@@ -285,12 +276,7 @@ export function suitesText(reports: readonly BenchReport[]): string {
       const difference = comparisons.find(({ model }) => model === label);
       return [
         `  ${label}`,
-        String(totals.answered),
-        String(totals.errors),
-        percent(totals.strict.accuracy),
-        range(totals.strict.interval),
-        totals.official.items === 0 ? "-" : percent(totals.official.accuracy),
-        percent(totals.toolChoice),
+        ...mainCells(totals),
         difference === undefined
           ? ""
           : `${signed(difference.difference)} (${signed(difference.low)} to ${signed(difference.high)})`,
@@ -311,16 +297,7 @@ export function suitesText(reports: readonly BenchReport[]): string {
   const excluded = reports.reduce((sum, report) => sum + report.excluded.length, 0);
   const parts = [
     table([
-      [
-        "suite",
-        "answered",
-        "errors",
-        "strict",
-        "95 % interval",
-        "official",
-        "tools",
-        "strict, against the first",
-      ],
+      ["suite", ...mainColumns, "strict, against the first"],
       ...rows,
       ["mean of the suites", ...blank],
       ...meanRows,

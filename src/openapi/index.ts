@@ -22,6 +22,7 @@ export {
   type MenuIndexOptions,
   shortlist,
   type ToolRanker,
+  trimmed,
 } from "./search.js";
 export type {
   BodyBinding,

@@ -159,6 +159,13 @@ function parameterTexts(properties: Record<string, unknown>): string {
   return text.slice(0, maxTexts);
 }
 
+/** As many of the first as fit; the first `least` stay whether they do or not. */
+export function trimmed<T>(items: readonly T[], least: number, fits: (items: readonly T[]) => boolean): T[] {
+  const left = [...items];
+  while (left.length > least && !fits(left)) left.pop();
+  return left;
+}
+
 /**
  * At most `limit` of `allowed` for a question: all, or those that the search ranks first, filled up from the front. In the
  * order of `allowed`, so that questions with the same tools have the same prompt start. `search` gives tools best first.
@@ -174,8 +181,7 @@ export function shortlist(
   if (allowed.length <= limit && fits(allowed)) return allowed;
   const names = new Set(allowed.map(({ name }) => name));
   const found = search(question).filter(({ name }) => names.has(name));
-  const ranked = [...new Set([...found, ...allowed])].slice(0, limit);
-  while (ranked.length > 1 && !fits(ranked)) ranked.pop();
+  const ranked = trimmed([...new Set([...found, ...allowed])].slice(0, limit), 1, fits);
   const chosen = new Set(ranked.map(({ name }) => name));
   return allowed.filter(({ name }) => chosen.has(name));
 }

@@ -14,15 +14,20 @@ export function menuRoom(
 ): (tools: readonly RenderableTool[]) => boolean {
   if (contextLength === undefined) return () => true;
   const limit = contextLength - maxTokens - reserve[style.instructions];
-  const sizes = new WeakMap<RenderableTool, number>();
-  const sizeOf = (tool: RenderableTool): number => {
-    let size = sizes.get(tool);
-    if (size === undefined) {
-      const [system] = solverMessages([tool], "", { ...style, instructions: "brief" });
-      size = tokenizer.encodeContent(system?.content ?? "").length;
-      sizes.set(tool, size);
-    }
-    return size;
-  };
-  return (tools) => tools.reduce((sum, tool) => sum + sizeOf(tool), 0) <= limit;
+  return (tools) => tools.reduce((sum, tool) => sum + sizeOf(tool, tokenizer, style), 0) <= limit;
+}
+
+/** Tokens of tools in prompts, by rendering: counted once for a tokenizer. */
+const counted = new WeakMap<Tokenizer, Record<PromptStyle["rendering"], WeakMap<RenderableTool, number>>>();
+
+function sizeOf(tool: RenderableTool, tokenizer: Tokenizer, { rendering }: PromptStyle): number {
+  const sizes = counted.get(tokenizer) ?? { compact: new WeakMap(), full: new WeakMap() };
+  counted.set(tokenizer, sizes);
+  let size = sizes[rendering].get(tool);
+  if (size === undefined) {
+    const [system] = solverMessages([tool], "", { instructions: "brief", rendering });
+    size = tokenizer.encodeContent(system?.content ?? "").length;
+    sizes[rendering].set(tool, size);
+  }
+  return size;
 }

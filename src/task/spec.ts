@@ -1,4 +1,4 @@
-import { createMenuIndex } from "../openapi/search.js";
+import { createMenuIndex, trimmed } from "../openapi/search.js";
 import type { Tool, ToolMenu } from "../openapi/types.js";
 import { SpecdojoError } from "../util/errors.js";
 import { createRandom, type Random } from "../util/random.js";
@@ -205,18 +205,15 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
     return random.int(range.min, range.max);
   }
 
-  /** Without the last of the names that a prompt has no room for; the first `least` stay. */
-  function fitting(names: readonly string[], least: number): string[] {
-    const left = [...names];
-    while (left.length > least && !settings.fits(left.flatMap((name) => byName.get(name) ?? []))) left.pop();
-    return left;
-  }
+  const hasRoom = (names: readonly string[]): boolean =>
+    settings.fits(names.flatMap((name) => byName.get(name) ?? []));
 
   function shownWith(names: readonly string[], size: number, random: Random): string[] {
     if (size >= menu.tools.length) {
-      const others = menu.tools.map((tool) => tool.name).filter((name) => !names.includes(name));
       const all = menu.tools.map((tool) => tool.name);
-      return random.shuffle(settings.fits(menu.tools) ? all : fitting([...names, ...others], names.length));
+      return random.shuffle(
+        hasRoom(all) ? all : trimmed([...new Set([...names, ...all])], names.length, hasRoom),
+      );
     }
     const shown = new Set(names);
     const near = random.shuffle([
@@ -228,7 +225,7 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
     for (let tries = 0; shown.size < size && tries < size * 50; tries++)
       shown.add(random.pick(menu.tools).name);
     for (const { name } of menu.tools) if (shown.size < size) shown.add(name);
-    return random.shuffle(fitting([...shown], names.length));
+    return random.shuffle(trimmed([...shown], names.length, hasRoom));
   }
 
   function next(): TaskSpec {
@@ -254,8 +251,7 @@ export function createSpecGenerator(menu: ToolMenu, options: Partial<SpecOptions
       const calls = [first];
       if (wanted === 2) {
         const second = chooseSecond(first, domain.tools, random);
-        const both = [tool, byName.get(second?.name ?? "")].filter((shown) => shown !== undefined);
-        if (second !== undefined && settings.fits(both)) calls.push(second);
+        if (second !== undefined && hasRoom([...new Set([first.name, second.name])])) calls.push(second);
       }
       for (const call of calls) count(call);
       const names = [...new Set(calls.map((call) => call.name))];

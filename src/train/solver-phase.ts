@@ -1,5 +1,5 @@
 import type { Datum, TrainingClient } from "../backend/types.js";
-import { createMenuIndex, shortlist, type Tool } from "../openapi/index.js";
+import { createMenuIndex, shortlist, type Tool, trimmed } from "../openapi/index.js";
 import { type Reward, solverReward } from "../reward/index.js";
 import { shownTools, type Task } from "../task/index.js";
 import { createRandom } from "../util/random.js";
@@ -45,8 +45,8 @@ export function shelve(context: StepContext, tasks: readonly Task[], seed: strin
     if (missed.length === 0) return shown;
     const kept = shown.filter(({ name }) => needed.has(name));
     const others = shown.filter(({ name }) => !needed.has(name));
-    const wanted = [...kept, ...missed, ...others].slice(0, Math.max(config.maxTools, needed.size));
-    while (wanted.length > needed.size && !room(wanted)) wanted.pop();
+    const most = Math.max(config.maxTools, needed.size);
+    const wanted = trimmed([...kept, ...missed, ...others].slice(0, most), needed.size, room);
     const names = new Set(wanted.map(({ name }) => name));
     return menu.tools.filter(({ name }) => names.has(name));
   };

@@ -67,7 +67,8 @@ test("an application that loads an agent loads no training code, whatever it doe
 
 test("what is loaded at once has no worker, no tokenizer and no reader of documents", () => {
   const first = walk(entry, false);
-  expect([...folders(first)].sort()).toEqual(["agent", "openapi", "task", "util"]);
+  expect([...folders(first)].sort()).toEqual(["agent", "backend", "openapi", "task", "util"]);
+  expect(first.files.filter((file) => file.startsWith("backend/"))).toEqual(["backend/fitting.ts"]);
   for (const file of [
     "openapi/load.ts",
     "openapi/read.ts",

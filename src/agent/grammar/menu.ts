@@ -37,7 +37,7 @@ export function menuGrammar(tools: readonly RenderableTool[], options: MenuGramm
   if (mustCall && style.instructions === "brief") return rules.text(answer);
   // Questions back are said before the answer; a general model thinks first.
   const said = "[^<\\x00-\\x09\\x0b-\\x1f]";
-  const speech = mustCall ? '"\\n"{0,2}' : `${rules.add("said", said)}{0,${limits.string}}`;
+  const speech = mustCall ? '"\\n"{0,2}' : repeat(rules.add("said", said), 0, limits.string);
   if (style.instructions === "brief") return rules.text(`${speech} ${answer}`);
   const thought = rules.add("thought", `"<think>" (${said} | "<" [^/])* "</think>"`);
   return rules.text(`${thought}? ${speech} ${answer}`);

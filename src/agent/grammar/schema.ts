@@ -277,14 +277,19 @@ export class SchemaGrammar {
 
   #anything(depth: number): string {
     const { rules, limits } = this;
-    const string = rules.add("string", `"\\"" ${rules.add("char", charBody)}{0,${limits.string}} "\\""`);
+    const string = rules.add(
+      "string",
+      `"\\"" ${repeat(rules.add("char", charBody), 0, limits.string)} "\\""`,
+    );
     const number = rules.add("number", decimalNumbers(undefined, undefined, 15) ?? "");
     const plain = `${string} | ${number} | "true" | "false" | "null"`;
     if (depth > limits.depth - 2) return rules.add("any", plain);
     const inner = this.#anything(Math.max(depth + 1, limits.depth - 3));
     const key = this.#key();
-    const list = `"[" (${inner} (${rules.comma} ${inner}){0,${limits.items - 1}})? "]"`;
-    const object = `"{" (${key} ${inner} (${rules.comma} ${key} ${inner}){0,${limits.items - 1}})? "}"`;
+    const many = (item: string): string =>
+      `(${item} ${repeat(`(${rules.comma} ${item})`, 0, limits.items - 1)})?`;
+    const list = `"[" ${many(inner)} "]"`;
+    const object = `"{" ${many(`${key} ${inner}`)} "}"`;
     return rules.add("any", `${plain} | ${list} | ${object}`);
   }
 
