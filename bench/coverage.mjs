@@ -56,13 +56,7 @@ function declared(document) {
       for (const one of parameters.values()) {
         if (one.in === "body") propertiesOf(document, one.schema, body);
         else if (one.in === "formData") body.add(one.name);
-        // "SHALL be ignored", says OpenAPI 3.
-        else if (
-          document.swagger ||
-          one.in !== "header" ||
-          !/^(accept|content-type|authorization)$/i.test(one.name)
-        )
-          plain.push(one.name);
+        else plain.push(one.name);
       }
       for (const media of Object.values(resolve(document, operation.requestBody)?.content ?? {}))
         propertiesOf(document, media?.schema, body);

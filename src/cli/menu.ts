@@ -57,7 +57,9 @@ export const menuCommand = defineCommand({
       });
       const menu = buildToolMenu(loaded, options);
       const shown = choose(menu, args);
-      for (const part of args.json ? menuJson(shown, args.fingerprints) : [menuText(shown)])
+      // Who looks for some tools does not ask for the faults of all.
+      const isPart = args.search !== undefined || args.size !== undefined;
+      for (const part of args.json ? menuJson(shown, args.fingerprints) : [menuText(shown, !isPart)])
         if (!process.stdout.write(part)) await once(process.stdout, "drain");
     } catch (error) {
       if (!SpecdojoError.isInstance(error)) throw error;
@@ -189,7 +191,7 @@ export function* menuJson(menu: ToolMenu & { drawn?: string[] }, fingerprints = 
 }
 
 /** The form for a person: a block per domain, one line per tool, then the diagnostics. */
-export function menuText(menu: ToolMenu & { drawn?: string[] }): string {
+export function menuText(menu: ToolMenu & { drawn?: string[] }, faults = true): string {
   const byName = new Map(menu.tools.map((tool) => [tool.name, tool]));
   const compact = menu.tools.reduce((sum, tool) => sum + tokens(renderCompact(tool)), 0);
   const full = menu.tools.reduce((sum, tool) => sum + tokens(renderFull(tool)), 0);
@@ -216,7 +218,7 @@ export function menuText(menu: ToolMenu & { drawn?: string[] }): string {
   }
   const legend = "r reads only  w writes  d destroys  i may be repeated  ~n tokens, estimated  * deprecated";
   lines.push("", pc.dim(`${legend}${menu.drawn === undefined ? "" : "  (near) distractor"}`));
-  lines.push(...diagnosticLines(menu.diagnostics));
+  if (faults) lines.push(...diagnosticLines(menu.diagnostics));
   return `${lines.join("\n")}\n`;
 }
 
@@ -226,7 +228,9 @@ function mark(tool: Tool): string {
   return `${kind}${idempotent && !readOnly ? "i" : " "}${tool.deprecated ? "*" : " "}`;
 }
 
+/** Faults that are shown of each severity, and places that are shown of the same one. */
 const shown = 10;
+const shownPlaces = 3;
 
 function diagnosticLines(diagnostics: readonly Diagnostic[]): string[] {
   const lines: string[] = [];
@@ -236,11 +240,25 @@ function diagnosticLines(diagnostics: readonly Diagnostic[]): string[] {
     if (found.length === 0) continue;
     const name = severity === "info" ? "note" : severity;
     lines.push("", colors[severity](count(found.length, name)));
-    for (const { code, pointer, message, remedy } of found.slice(0, shown)) {
-      lines.push(`  ${code} ${pc.dim(visible(pointer) || "/")}`, `    ${visible(message)}`);
-      if (remedy !== undefined) lines.push(`    ${pc.dim(visible(remedy))}`);
+    const groups = new Map<string, Diagnostic[]>();
+    for (const one of found) {
+      const key = JSON.stringify([one.code, one.message, one.remedy]);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [one]);
+      else group.push(one);
     }
-    if (found.length > shown) lines.push(`  and ${found.length - shown} more (all of them with --json)`);
+    const listed = [...groups.values()].slice(0, shown);
+    for (const group of listed) {
+      const [{ code, message, remedy }] = group as [Diagnostic];
+      const places = group.slice(0, shownPlaces).map(({ pointer }) => visible(pointer) || "/");
+      const more =
+        group.length > shownPlaces ? [`and ${count(group.length - shownPlaces, "more place")}`] : [];
+      lines.push(`  ${code}: ${visible(message)}`);
+      if (remedy !== undefined) lines.push(`    ${pc.dim(visible(remedy))}`);
+      lines.push(...[...places, ...more].map((place) => `    ${pc.dim(place)}`));
+    }
+    const left = found.length - listed.reduce((sum, group) => sum + group.length, 0);
+    if (left > 0) lines.push(`  and ${number(left)} more (all of them with --json)`);
   }
   return lines;
 }

@@ -445,7 +445,8 @@ function withoutSecrets(args: JsonObject, tool: MockOperation["tool"], keys: Key
     Object.entries(args).filter(([name]) => {
       const binding = Object.hasOwn(tool.bindings, name) ? tool.bindings[name] : undefined;
       if (binding === undefined || binding.in === "path") return true;
-      return !keys[binding.in].has(binding.in === "header" ? binding.name.toLowerCase() : binding.name);
+      const key = binding.in === "header" ? binding.name.toLowerCase() : binding.name;
+      return !keys[binding.in].has(key) && (binding.in !== "header" || key !== "authorization");
     }),
   );
 }

@@ -1,7 +1,8 @@
 import { isObject, type JsonSchema, type JsonSchemaObject } from "../util/json.js";
+import { type Inheritance, maxHeirs, type PlacedSchema as Place } from "./inheritance.js";
 import type { RawOperation } from "./operations.js";
 import { collectionStyle, type RawParameter } from "./parameters.js";
-import { own, pointerTo, textOf } from "./pointer.js";
+import { isTrue, own, pointerTo, schemaList, textOf } from "./pointer.js";
 import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { SchemaConverter } from "./schema.js";
 import type { BodyBinding, Diagnostic, OpenApiVersion, PropertyEncoding } from "./types.js";
@@ -26,6 +27,7 @@ export interface Body {
 
 interface Context {
   references: References;
+  inheritance: Inheritance;
   converter: SchemaConverter;
   version: OpenApiVersion;
   report: (diagnostic: Diagnostic) => void;
@@ -76,24 +78,20 @@ function requestBody(operation: RawOperation, context: Context): Body | undefine
     return whole("application/json", false, "body", {});
   }
   const required = own(target.value, "required");
-  const content = own(target.value, "content");
+  const kept = context.references.follow(own(target.value, "content"), pointerTo(target.pointer, "content"));
+  const content = kept.kind === "found" ? kept.value : undefined;
   const types = isObject(content) ? Object.keys(content).filter((name) => isObject(content[name])) : [];
   const mediaType = preferred(types, (type) => isObject(content) && isDescribed(content[type], context));
   if (mediaType === undefined) {
-    const schema = own(target.value, "schema");
     context.report(
       invalid(target.pointer, "`requestBody` needs `content` with a media type; JSON is assumed."),
     );
-    return shape(
-      schema ?? {},
-      pointerTo(target.pointer, "schema"),
-      "application/json",
-      required,
-      "body",
-      context,
-    );
+    const nested = own(target.value, "schema") ?? {};
+    return isSchema(target.value)
+      ? shape(target.value, target.pointer, "application/json", false, "body", context)
+      : shape(nested, pointerTo(target.pointer, "schema"), "application/json", required, "body", context);
   }
-  const declaredMedia = pointerTo(target.pointer, "content", mediaType);
+  const declaredMedia = pointerTo(kept.kind === "found" ? kept.pointer : target.pointer, mediaType);
   const followed = context.references.follow(own(content, mediaType), declaredMedia);
   const media = followed.kind === "found" ? followed.value : undefined;
   const mediaPointer = followed.kind === "found" ? followed.pointer : declaredMedia;
@@ -101,7 +99,7 @@ function requestBody(operation: RawOperation, context: Context): Body | undefine
   const schema = own(media, "schema") ?? (isObject(items) ? { type: "array", items } : undefined);
   const normal = isJsonAlias(mediaType) ? "application/json" : mediaType;
   if (schema === undefined && !isJsonLike(normal) && !isForm(normal))
-    return whole(normal, required === true, "body", binary(normal));
+    return whole(normal, isTrue(required), "body", binary(normal));
   const body = shape(schema ?? {}, pointerTo(mediaPointer, "schema"), normal, required, "body", context);
   if (types.length > 1) reportOtherTypes(types, mediaType, content, schema, target.pointer, context);
   const encoding = own(media, "encoding");
@@ -156,32 +154,34 @@ function swaggerBody(
     : [];
   const form = parameters.filter((parameter) => parameter.in === "formData");
   const bodies = parameters.filter((parameter) => parameter.in === "body");
-  for (const extra of form.length > 0 ? bodies : bodies.slice(1))
+  const parts = form.length > 0 || bodies.length > 1 ? [...form, ...bodies] : [];
+  for (const extra of parts.length > 0 ? bodies : [])
     context.report({
       code: "several-bodies",
       severity: "error",
       pointer: extra.pointer,
-      message: `An operation can have one body; the parameter ${JSON.stringify(extra.name)} is left out.`,
+      message: `An operation can have one body; the parameter ${JSON.stringify(extra.name)} is read as a part of it.`,
       remedy: "Use either formData or one body parameter.",
     });
-  if (form.length > 0) {
+  if (parts.length > 0) {
     const files = form.some((parameter) => own(parameter.value, "type") === "file");
     const multipart = files || (types.length > 0 && !types.includes("application/x-www-form-urlencoded"));
+    const formType = multipart ? "multipart/form-data" : "application/x-www-form-urlencoded";
     const properties = new Map<string, JsonSchema>();
     const required = new Set<string>();
     const encoding: Record<string, PropertyEncoding> = {};
-    for (const parameter of form) {
+    for (const parameter of parts) {
       const { name: _name, in: _in, required: needed, collectionFormat: format, ...rest } = parameter.value;
       const nested = rest.type === undefined ? rest.schema : undefined;
       const schema = isObject(nested) ? nested : rest;
       const place = schema === rest ? parameter.pointer : pointerTo(parameter.pointer, "schema");
       properties.set(parameter.name, context.converter.convert(schema, place, "request"));
-      if (needed === true) required.add(parameter.name);
-      if (own(schema, "type") === "array" && parameter.name !== "__proto__")
+      if (isTrue(needed)) required.add(parameter.name);
+      if (form.length > 0 && own(schema, "type") === "array" && parameter.name !== "__proto__")
         encoding[parameter.name] = collectionStyle(format, "formData");
     }
     return {
-      mediaType: multipart ? "multipart/form-data" : "application/x-www-form-urlencoded",
+      mediaType: form.length > 0 ? formType : "application/json",
       required: required.size > 0,
       encoding,
       content: { kind: "properties", properties, required, open: undefined, conditions: [] },
@@ -206,14 +206,17 @@ function swaggerBody(
 
 /** An object with properties becomes one argument per property, everything else a single argument. */
 function shape(
-  schema: unknown,
-  pointer: string,
+  declared: unknown,
+  place: string,
   mediaType: string,
-  declaredRequired: unknown,
+  required: unknown,
   name: string,
   context: Context,
   description?: unknown,
 ): Body {
+  const inner = onlyAlternative({ value: declared, pointer: place }, context.references);
+  const { value: schema, pointer } = inner ?? { value: declared, pointer: place };
+  const declaredRequired = inner?.nullable === true ? isTrue(required) : required;
   const parts = gather(schema, pointer, context.references);
   if (
     parts === undefined ||
@@ -222,14 +225,14 @@ function shape(
   ) {
     const converted = context.converter.convert(schema, pointer, "request");
     const text = typeof description === "string" ? { description } : {};
-    return whole(mediaType, declaredRequired === true, name, { ...text, ...asObject(converted) });
+    return whole(mediaType, isTrue(declaredRequired), name, { ...text, ...asObject(converted) });
   }
   if (parts.properties.size === 0) {
     const converted = context.converter.convert(schema, pointer, "request");
-    return whole(mediaType, declaredRequired === true, name, asObject(converted));
+    return whole(mediaType, isTrue(declaredRequired), name, asObject(converted));
   }
   const properties = new Map<string, JsonSchema>();
-  const required = new Set<string>();
+  const needed = new Set<string>();
   const { converter } = context;
   for (const [property, places] of parts.properties) {
     if (places.some(({ value }) => converter.isOmitted(value, "request"))) continue;
@@ -239,33 +242,36 @@ function shape(
         ? schemas
         : [...new Map(schemas.map((one) => [JSON.stringify(one), one])).values()];
     properties.set(property, different.length === 1 ? (different[0] as JsonSchema) : { allOf: different });
-    if (parts.required.has(property)) required.add(property);
-    if (places.some(({ value }) => own(value, "required") === true)) required.add(property);
+    if (parts.required.has(property)) needed.add(property);
+    if (places.some(({ value }) => isTrue(own(value, "required")))) needed.add(property);
   }
   // A name may be required without being described.
   for (const property of parts.required)
     if (!parts.properties.has(property) && !properties.has(property) && parts.alternatives.length === 0) {
       properties.set(property, {});
-      required.add(property);
+      needed.add(property);
     }
   const conditions: JsonSchema[] = [];
   const found = new Map<string, Map<string, JsonSchema>>();
-  for (const { keyword, members } of parts.alternatives) {
-    const converted = members.map(({ value, pointer: at }) => converter.convert(value, at, "request"));
+  const heirs = heirsOf({ value: schema, pointer }, context);
+  const variants = { keyword: undefined, members: heirs.length > maxHeirs ? [] : heirs };
+  for (const { keyword, members } of [...parts.alternatives, variants]) {
     const branches = members.map(({ value, pointer: at }) => gather(value, at, context.references));
     for (const [property, places] of branchProperties(branches, context.references)) {
       if (parts.properties.has(property)) continue;
       if (places.some(({ value }) => converter.isOmitted(value, "request"))) continue;
-      const variants = found.get(property) ?? new Map<string, JsonSchema>();
-      found.set(property, variants);
+      const schemas = found.get(property) ?? new Map<string, JsonSchema>();
+      found.set(property, schemas);
       for (const { value, pointer: at } of places) {
         const schema = converter.convert(value, at, "request");
-        variants.set(JSON.stringify(schema), schema);
+        schemas.set(JSON.stringify(schema), schema);
       }
     }
     // A closed branch would forbid the other arguments, so the choice cannot be stated over all of them.
-    if (branches.every((branch) => branch !== undefined && !branch.closed))
-      conditions.push({ [keyword]: converted });
+    if (keyword !== undefined && branches.every((branch) => branch !== undefined && !branch.closed))
+      conditions.push({
+        [keyword]: members.map(({ value, pointer: at }) => converter.convert(value, at, "request")),
+      });
   }
   for (const [property, variants] of found) {
     const different = [...variants.values()];
@@ -275,17 +281,42 @@ function shape(
   }
   const open =
     parts.open === undefined
-      ? undefined
+      ? heirs.length > maxHeirs || undefined
       : typeof parts.open.value === "boolean"
         ? parts.open.value
         : converter.convert(parts.open.value, parts.open.pointer, "request");
   return {
     mediaType,
     // Documents that require properties but forget `required: true` on the body mean it.
-    required: declaredRequired === true || (declaredRequired !== false && required.size > 0),
+    required: isTrue(declaredRequired) || (declaredRequired !== false && needed.size > 0),
     encoding: {},
-    content: { kind: "properties", properties, required, open, conditions },
+    content: { kind: "properties", properties, required: needed, open, conditions },
   };
+}
+
+/** The one alternative of a body beside null, as generators write an optional one: null is no body. */
+function onlyAlternative(schema: Place, references: References): (Place & { nullable: boolean }) | undefined {
+  const target = references.follow(schema.value, schema.pointer);
+  if (target.kind !== "found" || !isObject(target.value)) return undefined;
+  const { value, pointer } = target;
+  if (["type", "properties", "allOf"].some((keyword) => Object.hasOwn(value, keyword))) return undefined;
+  for (const keyword of ["anyOf", "oneOf"]) {
+    const members = own(value, keyword);
+    if (!Array.isArray(members)) continue;
+    const left = members.filter((member) => own(member, "type") !== "null");
+    if (left.length !== 1) continue;
+    const nullable = members.length > 1;
+    return { value: left[0], pointer: pointerTo(pointer, keyword, members.indexOf(left[0])), nullable };
+  }
+  return undefined;
+}
+
+/** What a schema with a discriminator and without alternatives stands for: the schemas that inherit from it. */
+function heirsOf(schema: Place, { references, inheritance }: Context): Place[] {
+  const target = references.follow(schema.value, schema.pointer);
+  if (target.kind !== "found" || own(target.value, "discriminator") === undefined) return [];
+  if (own(target.value, "oneOf") !== undefined || own(target.value, "anyOf") !== undefined) return [];
+  return inheritance.heirsOf(target.value);
 }
 
 /** The properties of alternatives, and of those inside them. */
@@ -312,11 +343,6 @@ function branchProperties(
       }
   }
   return found;
-}
-
-interface Place {
-  value: unknown;
-  pointer: string;
 }
 
 interface Gathered {
@@ -376,8 +402,8 @@ function gather(schema: unknown, pointer: string, references: References): Gathe
     else if (additional === true || (isObject(additional) && result.open === undefined))
       result.open ??= { value: additional, pointer: pointerTo(at, "additionalProperties") };
     for (const keyword of ["oneOf", "anyOf"] as const) {
-      const members = own(value, keyword);
-      if (Array.isArray(members) && members.length > 0)
+      const members = schemaList(own(value, keyword));
+      if (members !== undefined && members.length > 0)
         result.alternatives.push({
           keyword,
           members: members.map((member: unknown, i) => ({
@@ -386,11 +412,9 @@ function gather(schema: unknown, pointer: string, references: References): Gathe
           })),
         });
     }
-    const all = own(value, "allOf");
-    if (Array.isArray(all))
-      all.forEach((part: unknown, i) => {
-        parts.push({ value: part, pointer: pointerTo(at, "allOf", i) });
-      });
+    schemaList(own(value, "allOf"))?.forEach((part, i) => {
+      parts.push({ value: part, pointer: pointerTo(at, "allOf", i) });
+    });
     stack.push(...parts.reverse());
   }
   return result;
@@ -425,6 +449,13 @@ function preferred(
     return name.endsWith("xml") ? 7 : 6;
   };
   return [...types].sort((a, b) => rank(a) - rank(b))[0];
+}
+
+/** Is it a schema, where another object is expected? */
+function isSchema(value: unknown): boolean {
+  return ["properties", "allOf", "oneOf", "anyOf", "type"].some(
+    (keyword) => own(value, keyword) !== undefined,
+  );
 }
 
 /** Does a media type say what its values are? */

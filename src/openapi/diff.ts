@@ -1,5 +1,6 @@
 import { isObject, type JsonSchemaObject } from "../util/json.js";
 import { createFingerprinter, signatureOf, type ToolPart, toolParts } from "./fingerprint.js";
+import { own } from "./pointer.js";
 import { renderCompact } from "./render.js";
 import type { Tool, ToolMenu } from "./types.js";
 
@@ -110,7 +111,8 @@ function breaksOf(before: Tool, after: Tool): string[] {
     const found = now.get(name);
     if (found === undefined) {
       if (after.parameters.additionalProperties === false) breaks.push(`${name} is gone`);
-    } else if (found.type !== one.type) breaks.push(`${name} was ${one.type}, is ${found.type}`);
+    } else if (!allows(found.type, one.type)) breaks.push(`${name} was ${one.type}, is ${found.type}`);
+    else breaks.push(...narrowed(name, one.schema, found.schema));
   }
   for (const [name, { required }] of now)
     if (required && old.get(name)?.required !== true)
@@ -118,7 +120,50 @@ function breaksOf(before: Tool, after: Tool): string[] {
   return breaks;
 }
 
-function argumentsOf(parameters: JsonSchemaObject): Map<string, { type: string; required: boolean }> {
+/** Does a type, as the compact line has it, allow every value of another? */
+function allows(type: string, other: string): boolean {
+  const given = new Set(alternativesOf(type));
+  return alternativesOf(other).every(
+    (one) => given.has(one) || given.has("any") || (one === "integer" && given.has("number")),
+  );
+}
+
+/** `a|{b: c|d}|null` in its parts. */
+function alternativesOf(type: string): string[] {
+  const parts = [""];
+  let depth = 0;
+  for (const [piece] of type.matchAll(/"(?:[^"\\]|\\.)*"|./gs)) {
+    if ("({[".includes(piece)) depth++;
+    else if (")}]".includes(piece)) depth--;
+    if (piece === "|" && depth === 0) parts.push("");
+    else parts[parts.length - 1] += piece;
+  }
+  return parts;
+}
+
+const limits = {
+  lower: ["minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"],
+  upper: ["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"],
+};
+
+/** Limits of an argument that are closer than they were: no type shows them. */
+function narrowed(name: string, old: unknown, now: unknown): string[] {
+  const closer = (keyword: string, isCloser: (was: number, is: number) => boolean): string[] => {
+    const [was, is] = [own(old, keyword), own(now, keyword)];
+    if (typeof is !== "number" || (typeof was === "number" && !isCloser(was, is))) return [];
+    return [`${name} has the ${keyword} ${is}${typeof was === "number" ? ` and not ${was}` : ""} now`];
+  };
+  const [was, is] = [own(old, "pattern"), own(now, "pattern")];
+  return [
+    ...limits.lower.flatMap((keyword) => closer(keyword, (before, after) => after > before)),
+    ...limits.upper.flatMap((keyword) => closer(keyword, (before, after) => after < before)),
+    ...(typeof is === "string" && is !== was ? [`${name} has another pattern now`] : []),
+  ];
+}
+
+function argumentsOf(
+  parameters: JsonSchemaObject,
+): Map<string, { type: string; required: boolean; schema: unknown }> {
   const required = new Set(parameters.required ?? []);
   const names = isObject(parameters.properties) ? Object.keys(parameters.properties) : [];
   return new Map(
@@ -127,7 +172,8 @@ function argumentsOf(parameters: JsonSchemaObject): Map<string, { type: string; 
       const line = signatureOf({
         parameters: { ...parameters, allOf: [], properties: only, required: [name] },
       });
-      return [name, { type: line.slice(line.indexOf(": ") + 2, -1), required: required.has(name) }];
+      const schema = own(parameters.properties, name);
+      return [name, { type: line.slice(line.indexOf(": ") + 2, -1), required: required.has(name), schema }];
     }),
   );
 }

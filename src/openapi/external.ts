@@ -4,6 +4,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { addressForShow, download, isNamedHost } from "./download.js";
+import { createMender } from "./mend-references.js";
 import { own, pointerKeys, pointerTo } from "./pointer.js";
 import { countValues, parseText, type ReadLimits, readSource, type Source, toPlainDocument } from "./read.js";
 import { eachReference, type FoundReference, isExternalReference } from "./references.js";
@@ -35,7 +36,8 @@ const nowhere = new URL("document:///");
 /**
  * Makes a document self-contained, in place: what its references lead to, as far as the rules allow it, is read and
  * kept under `x-external`, and the references lead there. References that only look external (to the document's own
- * address, an `$id`, or the bare name of a schema) become local ones. Returns those that are left.
+ * address, an `$id`, or the bare name of a schema) become local ones, and those that lead nowhere are mended where it is
+ * clear what was meant. Returns those that are left.
  */
 export async function bundle(
   document: JsonObject,
@@ -45,9 +47,9 @@ export async function bundle(
   report: (diagnostic: Diagnostic) => void,
 ): Promise<Unfollowed[]> {
   const leaving: FoundReference[] = [];
+  const mended = createMender(document, report);
   eachReference(document, "", (found) => {
-    if (isExternalReference(found.reference) && !mendBareReference(found, document, report))
-      leaving.push(found);
+    if (!mended(found) && isExternalReference(found.reference)) leaving.push(found);
   });
   if (leaving.length === 0) return [];
   const root = rules?.files === undefined ? undefined : await realRoot(rules.files);
@@ -72,33 +74,6 @@ async function realRoot(folder: string): Promise<string> {
       cause: error,
     });
   }
-}
-
-/** Swagger 1 style `$ref: "Pet"`: meant is the definition of that name, where there is one. */
-function mendBareReference(
-  { reference, holder, key, pointer }: FoundReference,
-  document: JsonObject,
-  report: (diagnostic: Diagnostic) => void,
-): boolean {
-  if (!/^[\w.-]+$/.test(reference)) return false;
-  for (const [place, schemas] of [
-    ["#/definitions/", own(document, "definitions")],
-    ["#/components/schemas/", own(own(document, "components"), "schemas")],
-  ] as const) {
-    if (own(schemas, reference) === undefined) continue;
-    // In a discriminator's mapping the bare name is right.
-    if (key !== "$ref") return true;
-    holder[key] = place + reference;
-    report({
-      code: "bare-reference",
-      severity: "warning",
-      pointer: pointer(),
-      message: `The reference ${JSON.stringify(reference)} is read as ${JSON.stringify(place + reference)}.`,
-      remedy: `Write \`$ref: "${place}${reference}"\`.`,
-    });
-    return true;
-  }
-  return false;
 }
 
 /** Reads other documents, each once, and puts them into the first one. */
@@ -218,7 +193,7 @@ class ExternalReader {
       return { pointer };
     } catch (error) {
       if (!SpecdojoError.isInstance(error)) throw error;
-      return { reason: `cannot be followed: ${error.message}` };
+      return { reason: `cannot be followed: ${error.message.replace(/\.$/, "")}` };
     }
   }
 

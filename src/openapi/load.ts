@@ -8,7 +8,7 @@ import { createReport } from "./diagnostics.js";
 import type { ReferenceRules, Unfollowed } from "./external.js";
 import { asOurError } from "./guard.js";
 import { operationsOf } from "./operations.js";
-import { own } from "./pointer.js";
+import { own, textOf } from "./pointer.js";
 import {
   decode,
   defaultLimits,
@@ -40,7 +40,7 @@ export interface LoadedDocument {
 }
 
 const remedyForUnfollowed =
-  "Allow it with `references: { files, hosts }`, or bundle the document into one file first.";
+  "Allow it with `references: { files, hosts }`, bundle the document into one file first, or raise `limits` where they were reached.";
 const supported = "Supported are OpenAPI 2.0 (Swagger), 3.0, 3.1 and 3.2.";
 
 /**
@@ -96,7 +96,8 @@ async function load(input: unknown, options: LoadOptions): Promise<LoadedDocumen
 
 function allResolve(document: JsonObject, references: ReadonlySet<string>): boolean {
   const known = new References(document);
-  for (const reference of references) if (known.lookUp(reference).kind !== "found") return false;
+  for (const reference of references)
+    if (reference === "#" || known.lookUp(reference).kind !== "found") return false;
   return true;
 }
 
@@ -190,8 +191,8 @@ function versionOf(
   name: string,
   report: (diagnostic: Diagnostic) => void,
 ): OpenApiVersion {
-  const openapi = own(document, "openapi");
-  const swagger = own(document, "swagger");
+  const openapi = own(document, "openapi") ?? undefined;
+  const swagger = own(document, "swagger") ?? undefined;
   const declared = openapi ?? swagger;
   const keyword = openapi === undefined ? "swagger" : "openapi";
   const refuse = (message: string, remedy: string): never => {
@@ -212,16 +213,17 @@ function versionOf(
       "Give an OpenAPI document, or add the `openapi` field with its version.",
     );
   }
-  const text = typeof declared === "number" ? declared.toFixed(1) : declared;
+  const whole = typeof declared === "string" && /^\s*[23]\s*$/.test(declared);
+  const text = whole || typeof declared === "number" ? Number(declared).toFixed(1) : declared;
   if (typeof text !== "string")
     return refuse(`\`${keyword}\` is not a version.`, `Write for example \`${keyword}: "3.1.0"\`.`);
-  if (typeof declared === "number")
+  if (whole || typeof declared === "number")
     report({
       code: "version-not-text",
       severity: "warning",
       pointer: `/${keyword}`,
-      message: `The version is a number (${declared}); it is read as "${text}".`,
-      remedy: `Put it in quotes: ${keyword}: "${text}".`,
+      message: `The version is ${whole ? "incomplete" : "a number"} (${textOf(declared).trim()}); it is read as "${text}".`,
+      remedy: `Write ${keyword}: "${text}".`,
     });
   if (openapi !== undefined && swagger !== undefined)
     report({
@@ -288,12 +290,15 @@ function checkOperations(
     });
   if (operations.length === 0) return { reasons: [noOperations(document)] };
   if (unfollowed.length === 0) return { reasons: [] };
-  const holders = unfollowed.filter(({ found }) => found.key === "$ref").map(({ found }) => found.holder);
-  const dependents = dependentsOf(references, new Set(holders));
+  const holders = new Set<object>(
+    unfollowed.filter(({ found }) => found.key === "$ref").map(({ found }) => found.holder),
+  );
+  const dependents = dependentsOf(references, holders);
   const depends = (value: unknown): boolean => dependents.has(value as object);
   let untouched = 0;
   for (const { method, path, value, shared, holder, key, pointer } of operations) {
     const request =
+      holders.has(value) ||
       depends(own(value, "parameters")) ||
       depends(own(value, "requestBody")) ||
       shared.some(([list]) => depends(list));

@@ -5,6 +5,7 @@ import { createReport } from "./diagnostics.js";
 import { domainsOf } from "./domains.js";
 import { securityOf, securitySchemesOf, serversOf } from "./environment.js";
 import { asOurError } from "./guard.js";
+import { Inheritance } from "./inheritance.js";
 import type { LoadedDocument } from "./load.js";
 import type { MenuOptions } from "./menu-options.js";
 import { toolNames } from "./names.js";
@@ -42,6 +43,7 @@ function build(loaded: LoadedDocument, options: MenuOptions): ToolMenu {
     // Responses are converted when somebody asks for them; their references are checked here and now.
     if (building) report.add(diagnostic);
   });
+  const inheritance = new Inheritance(references);
   const checked = new Set<unknown>();
   let count = 0;
   const operations = operationsOf(document, references, report.add);
@@ -64,7 +66,8 @@ function build(loaded: LoadedDocument, options: MenuOptions): ToolMenu {
     const raw = collectParameters(operation, references, report.add);
     const parameters = toParameters(raw, operation, version, converter, report.add);
     const consumes = own(operation.value, "consumes") ?? own(document, "consumes");
-    const body = bodyOf(operation, raw, consumes, { references, converter, version, report: report.add });
+    const context = { references, inheritance, converter, version, report: report.add };
+    const body = bodyOf(operation, raw, consumes, context);
     const call = toArguments(parameters, body, operation, report.add);
     count += Object.keys(call.schema.properties ?? {}).length;
     if (count > maxArguments) throw tooMany(`${maxArguments} arguments`);

@@ -70,10 +70,10 @@ export function operationsOf(
         const known = methods.find((name) => name === key.toLowerCase());
         // OpenAPI 3.2 allows methods of one's own (COPY, LINK, ...).
         const method =
-          known ?? (any && /^[A-Za-z]{1,40}$/.test(key) ? (key.toLowerCase() as HttpMethod) : undefined);
+          known ?? (any && /^[A-Za-z][\w-]{0,39}$/.test(key) ? (key.toLowerCase() as HttpMethod) : undefined);
         if (method === undefined || taken.has(method)) continue;
-        const value = holder[key];
-        const pointer = pointerTo(holderPlace, key);
+        // Not in the specification, but there are documents that keep operations elsewhere, too.
+        const { value, pointer } = followed(holder[key], pointerTo(holderPlace, key), references, report);
         if (!isObject(value)) {
           if (value !== null)
             report({
@@ -94,6 +94,20 @@ export function operationsOf(
     }
   }
   return operations;
+}
+
+function followed(
+  declared: unknown,
+  place: string,
+  references: References,
+  report: (diagnostic: Diagnostic) => void,
+) {
+  const reference = referenceOf(declared);
+  const target = references.follow(declared, place);
+  if (target.kind === "found") return target;
+  if (target.kind === "unresolved")
+    report(unresolvedDiagnostic(reference ?? "", pointerTo(place, "$ref"), "its parameters are unknown"));
+  return { value: declared, pointer: place };
 }
 
 function entriesOf(holders: readonly [Record<string, unknown>, string, boolean][]) {

@@ -1,6 +1,6 @@
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
 import type { RawOperation } from "./operations.js";
-import { isShallow, own, pointerTo } from "./pointer.js";
+import { isShallow, isTrue, own, pointerTo, textOf } from "./pointer.js";
 import { type References, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { SchemaConverter } from "./schema.js";
 import type { Diagnostic, OpenApiVersion, ParameterBinding } from "./types.js";
@@ -22,6 +22,9 @@ export interface RawParameter {
 }
 
 const places = new Set(["path", "query", "header", "cookie"]);
+/** Every place of any version. */
+const allPlaces = [...places, "body", "formData", "querystring"];
+/** OpenAPI 3 says that parameters for these are ignored: what a call needs of them comes from elsewhere. */
 const ignoredHeaders = new Set(["accept", "content-type", "authorization"]);
 type Style = ParameterBinding["style"];
 
@@ -34,8 +37,11 @@ export function collectParameters(
   const found = new Map<string, RawParameter>();
   const lists: [unknown, string, boolean][] = operation.shared.map(([list, place]) => [list, place, false]);
   lists.push([own(operation.value, "parameters"), pointerTo(operation.pointer, "parameters"), true]);
-  for (const [list, place, ownList] of lists) {
-    if (list === undefined || list === null) continue;
+  for (const [declaredList, declaredPlace, ownList] of lists) {
+    if (declaredList === undefined || declaredList === null) continue;
+    // Not in the specification: a reference to a list.
+    const kept = references.follow(declaredList, declaredPlace);
+    const [list, place] = kept.kind === "found" ? [kept.value, kept.pointer] : [declaredList, declaredPlace];
     // Seen in the wild: one parameter instead of a list, or a map from names.
     const entries = Array.isArray(list)
       ? list
@@ -59,9 +65,10 @@ export function collectParameters(
         report(unresolvedDiagnostic(referenceOf(entry) ?? "", pointer, "the parameter is left out"));
         return;
       }
-      const name = own(target.value, "name");
-      const where = own(target.value, "in");
-      if (!isObject(target.value) || typeof name !== "string" || name === "" || typeof where !== "string") {
+      const name = textOf(own(target.value, "name") ?? undefined);
+      const declared = own(target.value, "in");
+      const where = placeOf(declared, name, operation.path);
+      if (!isObject(target.value) || name === "" || where === undefined) {
         report({
           code: "parameter-invalid",
           severity: "error",
@@ -71,6 +78,14 @@ export function collectParameters(
         });
         return;
       }
+      if (where.toLowerCase() !== textOf(declared).trim().toLowerCase())
+        report({
+          code: "parameter-place",
+          severity: "warning",
+          pointer,
+          message: `The parameter ${JSON.stringify(name.slice(0, 100))} ${declared === undefined ? "has no `in`" : `has \`in: ${textOf(declared).slice(0, 40)}\``}; it is read as \`in: ${where}\`.`,
+          remedy: `Write \`in: ${where}\`.`,
+        });
       const key = `${where} ${name}`;
       if (here.has(key))
         report({
@@ -87,6 +102,19 @@ export function collectParameters(
     });
   }
   return [...found.values()];
+}
+
+/** Where a parameter is, mended where that is clear: `Query`, `head`, or none for a name that the path has. */
+function placeOf(declared: unknown, name: string, path: string): string | undefined {
+  if (declared === undefined || declared === null)
+    return templateNames(path).includes(name) ? "path" : undefined;
+  if (typeof declared !== "string") return undefined;
+  const given = declared.trim().toLowerCase();
+  const same = allPlaces.find((place) => place.toLowerCase() === given);
+  const similar = allPlaces.find(
+    (place) => given.length > 2 && (place.startsWith(given) || given.startsWith(place)),
+  );
+  return same ?? similar ?? declared;
 }
 
 /** Path, query, header and cookie parameters, and those that the path template needs but nobody declared. */
@@ -108,9 +136,9 @@ export function toParameters(
   for (const parameter of raw) {
     // These make the body.
     if (parameter.in === "body" || parameter.in === "formData") continue;
-    // The whole query string of OpenAPI 3.2: as a form it is an exploded object in the query.
-    const whole = version === "3.2" && parameter.in === "querystring" && isFormContent(parameter.value);
-    const place = whole ? "query" : parameter.in.toLowerCase();
+    // The whole query string (OpenAPI 3.2): as a form it is an exploded object in the query.
+    const whole = version !== "2.0" && parameter.in === "querystring";
+    const place = whole ? "query" : parameter.in;
     if (!places.has(place)) {
       report({
         code: "parameter-invalid",
@@ -121,7 +149,16 @@ export function toParameters(
       });
       continue;
     }
-    if (place === "header" && version !== "2.0" && ignoredHeaders.has(parameter.name.toLowerCase())) continue;
+    const ignored =
+      place === "header" && version !== "2.0" && ignoredHeaders.has(parameter.name.toLowerCase());
+    if (ignored)
+      report({
+        code: "header-not-needed",
+        severity: "info",
+        pointer: parameter.pointer,
+        message: `OpenAPI ${version} ignores a parameter for the header ${parameter.name}; no call needs this argument.`,
+        remedy: "Say with media types and security schemes what the request has.",
+      });
     let name = parameter.name;
     if (place === "path" && !template.has(name)) {
       const near = similar.get(bareName(name));
@@ -140,10 +177,10 @@ export function toParameters(
     if (place === "path") filled.add(name);
     parameters.push({
       name: parameter.name,
-      required: place === "path" ? template.has(name) : own(parameter.value, "required") === true,
+      required: place === "path" ? template.has(name) : isTrue(own(parameter.value, "required")) && !ignored,
       schema: parameterSchema(parameter, version, converter, report),
       binding: whole
-        ? { in: "query", name, style: "form", explode: true }
+        ? wholeQuery(parameter, name)
         : bindingOf(parameter, name, place as ParameterBinding["in"], version),
     });
   }
@@ -166,8 +203,11 @@ export function toParameters(
   return parameters;
 }
 
-function isFormContent(value: Record<string, unknown>): boolean {
-  return contentOf(value)?.mediaType === "application/x-www-form-urlencoded";
+function wholeQuery({ value }: RawParameter, name: string): ParameterBinding {
+  const contentType = contentOf(value)?.mediaType;
+  return contentType === undefined || contentType === "application/x-www-form-urlencoded"
+    ? { in: "query", name, style: "form", explode: true }
+    : { in: "query", name, style: "form", explode: false, contentType, whole: true };
 }
 
 /** Names of the places in a path template, each once. */

@@ -38,3 +38,13 @@ export function isShallow(value: unknown, levels = 100): boolean {
 export function textOf(value: unknown): string {
   return typeof value === "object" || value === undefined ? "" : String(value);
 }
+
+/** `true`, also in quotes, as converters and people write it. */
+export function isTrue(value: unknown): boolean {
+  return value === true || value === "true";
+}
+
+/** The members of `allOf`, `anyOf` or `oneOf`: one that is no list is a list of one. */
+export function schemaList(value: unknown): readonly unknown[] | undefined {
+  return Array.isArray(value) ? value : isObject(value) ? [value] : undefined;
+}

@@ -16,7 +16,7 @@ export interface ReadLimits {
   maxNodes: number;
   /** Levels of nesting. Default 20,000; YAML 1,000 at most. */
   maxDepth: number;
-  /** Other documents that are read for references. Default 500. */
+  /** Other documents that are read for references. Default 5,000. */
   maxDocuments: number;
   /** References from document to document in a row. Default 20. */
   maxHops: number;
@@ -28,7 +28,7 @@ export const defaultLimits: ReadLimits = {
   maxBytes: 128 * 1024 * 1024,
   maxNodes: 5_000_000,
   maxDepth: 20_000,
-  maxDocuments: 500,
+  maxDocuments: 5_000,
   maxHops: 20,
   timeout: 30_000,
 };
@@ -160,7 +160,7 @@ export async function parseText(
   } catch (error) {
     let value: unknown;
     try {
-      value = await parseYaml(text, name, () => undefined);
+      value = withoutExtras(text) ?? (await parseYaml(text, name, () => undefined));
     } catch {
       const position = /position (\d+)/.exec(messageOf(error))?.[1];
       const where = position === undefined ? "" : ` (${lineAndColumn(text, Number(position))})`;
@@ -170,11 +170,45 @@ export async function parseText(
       code: "json-not-strict",
       severity: "warning",
       pointer: "",
-      message: `This is not strict JSON (${shortened(messageOf(error))}); it was read as YAML.`,
+      message: `This is not strict JSON (${shortened(messageOf(error))}); it is read as people mean it.`,
       remedy: "Remove comments, trailing commas and the like.",
     });
     return { value, plain: false };
   }
+}
+
+/** JSON with comments and trailing commas; undefined where that is not all that is wrong with it. */
+function withoutExtras(text: string): unknown {
+  const bare = outsideStrings(text, /"|\/\/|\/\*/g, (from) => {
+    const block = text[from + 1] === "*";
+    const end = text.indexOf(block ? "*/" : "\n", from + 2);
+    return end < 0 ? text.length : block ? end + 2 : end;
+  });
+  const strict = outsideStrings(bare, /"|,(?=\s*[}\]])/g, (from) => from + 1);
+  try {
+    return JSON.parse(strict);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A text without what a pattern finds outside of strings, up to where `endOf` says. The pattern has to find `"`, too. */
+function outsideStrings(text: string, pattern: RegExp, endOf: (from: number) => number): string {
+  const parts: string[] = [];
+  let kept = 0;
+  for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
+    if (found[0] === '"') {
+      let end = text.indexOf('"', found.index + 1);
+      while (end > 0 && escaped(text, end)) end = text.indexOf('"', end + 1);
+      if (end < 0) break;
+      pattern.lastIndex = end + 1;
+      continue;
+    }
+    parts.push(text.slice(kept, found.index));
+    kept = endOf(found.index);
+    pattern.lastIndex = kept;
+  }
+  return parts.join("") + text.slice(kept);
 }
 
 /** The values of all `$ref`s in a JSON text; undefined where that takes a parser. */

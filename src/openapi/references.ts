@@ -10,14 +10,15 @@ export type Resolution =
 
 const maxHops = 64;
 
-/** True for a reference to anything but this document; a bare `#...` fragment is local. */
+/** True for a reference to anything but this document; a bare `#...` fragment is local, and an empty one says nothing. */
 export function isExternalReference(reference: string): boolean {
-  return !reference.startsWith("#");
+  return !reference.startsWith("#") && reference.trim() !== "";
 }
 
 /** The reference of a Reference Object, else undefined. A property that happens to be called `$ref` is none. */
 export function referenceOf(value: unknown): string | undefined {
-  const reference = own(value, "$ref");
+  // A dynamic reference leads to the one anchor of its name, unless there are several.
+  const reference = own(value, "$ref") ?? own(value, "$dynamicRef");
   return typeof reference === "string" ? reference : undefined;
 }
 
@@ -25,7 +26,7 @@ export function referenceOf(value: unknown): string | undefined {
 export class References {
   readonly document: JsonObject;
   readonly #known = new Map<string, Resolution>();
-  #anchors: Map<string, string> | undefined;
+  #anchors: Map<string, string | undefined> | undefined;
 
   constructor(document: JsonObject) {
     this.document = document;
@@ -43,6 +44,7 @@ export class References {
 
   #lookUp(reference: string): Resolution {
     if (isExternalReference(reference)) return { kind: "external" };
+    if (!reference.startsWith("#")) return { kind: "unresolved" };
     let fragment = reference.slice(1);
     const direct = this.#walk(fragment);
     if (direct !== undefined) return direct;
@@ -104,7 +106,10 @@ export class References {
         const [value, pointer] = next;
         for (const keyword of ["$anchor", "$dynamicAnchor"]) {
           const anchor = own(value, keyword);
-          if (typeof anchor === "string" && !this.#anchors.has(anchor)) this.#anchors.set(anchor, pointer);
+          if (typeof anchor !== "string") continue;
+          // Which of several dynamic ones is meant depends on the way that led there.
+          if (!this.#anchors.has(anchor)) this.#anchors.set(anchor, pointer);
+          else if (keyword === "$dynamicAnchor") this.#anchors.set(anchor, undefined);
         }
         if (Array.isArray(value))
           value.forEach((item, i) => {

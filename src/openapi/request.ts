@@ -74,7 +74,9 @@ export function buildRequest(
       const key = binding.name.toLowerCase();
       if (headers.has(key)) throw argumentError(tool, name, `the header ${binding.name} is given twice`);
       headers.set(key, [binding.name, headerText(tool, name, value, binding)]);
-    } else pairs[binding.in].push(...fieldTexts(tool, name, value, binding.in));
+    } else if (binding.whole === true)
+      pairs.query.push(encodeStrict(contentText(value, binding.contentType ?? "")));
+    else pairs[binding.in].push(...fieldTexts(tool, name, value, binding.in));
   }
   if (pairs.cookie.length > 0) {
     if (headers.has("cookie"))
@@ -124,7 +126,7 @@ export function parseRequest(tool: Tool, request: HttpRequest): JsonObject {
       args.set(name, value);
     } else if (binding.in === "header") {
       const text = headers.get(binding.name.toLowerCase());
-      if (text === undefined || isOwnContentType(tool, binding, text)) continue;
+      if (text === undefined || isImplied(tool, binding, text)) continue;
       const decoded = decodeHeader(text);
       const value =
         binding.contentType === undefined
@@ -133,7 +135,10 @@ export function parseRequest(tool: Tool, request: HttpRequest): JsonObject {
       args.set(name, value);
     }
   }
-  readFields(tool, "query", rawPairs(query, "&", decodeForm), decodeForm, args);
+  const [whole, all] = Object.entries(tool.bindings).find(([, binding]) => binding.whole === true) ?? [];
+  if (whole === undefined) readFields(tool, "query", rawPairs(query, "&", decodeForm), decodeForm, args);
+  else if (query !== "")
+    args.set(whole, readContent(decodePercent(query), all?.contentType ?? "", tool, whole));
   readFields(
     tool,
     "cookie",
@@ -280,7 +285,7 @@ function matchSegment({ literals, names }: Segment, text: string): string[] | un
 /** The parameters of the query, or those in cookies. */
 function fieldsIn(tool: Tool, place: "query" | "cookie"): Field[] {
   return Object.entries(tool.bindings)
-    .filter(([, binding]) => binding.in === place)
+    .filter(([, binding]) => binding.in === place && binding.whole !== true)
     .map(([argument, binding]) => ({
       argument,
       name: binding.name,
@@ -389,9 +394,11 @@ function decodeHeader(text: string): string {
   );
 }
 
-/** A parameter for `Content-Type` itself: what the body's media type says anyway was not asked for. */
-function isOwnContentType(tool: Tool, binding: ParameterBinding, text: string): boolean {
-  const type = binding.name.toLowerCase() === "content-type" ? tool.body?.mediaType : undefined;
+/** A parameter for `Content-Type` or `Accept` itself: what a request says without being asked is no argument. */
+function isImplied(tool: Tool, binding: ParameterBinding, text: string): boolean {
+  const name = binding.name.toLowerCase();
+  if (name === "accept") return text.trim() === "*/*";
+  const type = name === "content-type" ? tool.body?.mediaType : undefined;
   return type !== undefined && (text === type || type.startsWith("multipart/"));
 }
 

@@ -1,7 +1,7 @@
 import { isObject, type JsonSchema, type JsonSchemaObject, type JsonValue } from "../util/json.js";
 import { hash32 } from "../util/random.js";
 import { unicodePattern } from "./pattern.js";
-import { isShallow, own, pointerTo, textOf } from "./pointer.js";
+import { isShallow, isTrue, own, pointerTo, schemaList, textOf } from "./pointer.js";
 import { type References, type Resolution, referenceOf, unresolvedDiagnostic } from "./references.js";
 import type { Diagnostic, OpenApiVersion } from "./types.js";
 
@@ -592,8 +592,14 @@ export class SchemaConverter {
     for (const keyword of schemaListKeywords) {
       const value = own(schema, keyword);
       if (value === undefined || value === null) continue;
-      if (Array.isArray(value) && value.length > 0) {
-        const members = this.#convertAll(value, pointerTo(pointer, keyword), direction, depth);
+      const list = schemaList(value);
+      if (list !== undefined && list.length > 0) {
+        if (list !== value)
+          this.#invalid(
+            pointerTo(pointer, keyword),
+            `\`${keyword}\` must be a list; this is read as its only item.`,
+          );
+        const members = this.#convertAll(list, pointerTo(pointer, keyword), direction, depth);
         const known = Array.isArray(out[keyword]) ? (out[keyword] as JsonSchema[]) : [];
         out[keyword] = [...known, ...members];
       } else
@@ -660,6 +666,8 @@ export class SchemaConverter {
       declared !== undefined &&
       declared !== null &&
       typeof declared !== "boolean" &&
+      declared !== "true" &&
+      declared !== "false" &&
       !Array.isArray(declared)
     )
       this.#invalid(pointerTo(pointer, "required"), "`required` must be a list of names; it is left out.");
@@ -667,7 +675,7 @@ export class SchemaConverter {
     // The style of JSON Schema draft 3.
     if (isObject(properties))
       for (const name of Object.keys(properties))
-        if (own(properties[name], "required") === true) required.add(name);
+        if (isTrue(own(properties[name], "required"))) required.add(name);
     const parts = own(schema, "allOf");
     if (required.size === 0 && !Array.isArray(parts)) return;
     const omitted = [this.#omittedOf(schema, direction)];
@@ -711,6 +719,8 @@ export class SchemaConverter {
       for (const value of Object.keys(mapping)) {
         const target = mapping[value];
         if (typeof target !== "string") continue;
+        // One that leaves the document was reported when the document was loaded.
+        if (!target.startsWith("#") && /[#/]/.test(target)) continue;
         const reference = target.startsWith("#") ? target : `#/components/schemas/${target}`;
         const place = pointerTo(pointer, "discriminator", "mapping", value);
         const name = this.#define(reference, place, direction);
@@ -831,7 +841,7 @@ const dataKeywords = new Set([
 ]);
 
 function nullable(schema: Record<string, unknown>): boolean {
-  return own(schema, "nullable") === true || own(schema, "x-nullable") === true;
+  return isTrue(own(schema, "nullable")) || isTrue(own(schema, "x-nullable"));
 }
 
 /** The same schema, with null allowed. */

@@ -36,6 +36,8 @@ export interface ParameterBinding {
   allowReserved?: boolean;
   /** Media type, when the parameter is declared by `content`. */
   contentType?: string;
+  /** It is all of the query string and not one pair of it (`in: querystring` of OpenAPI 3.2). */
+  whole?: boolean;
 }
 
 /** How the request body is made from the tool's arguments. */

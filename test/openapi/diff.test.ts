@@ -78,6 +78,19 @@ describe("what a model would notice", () => {
       paths({ ...get, parameters: [petId, { ...fields, schema: { type: "string", maxLength: 9 } }] }),
       [],
       ["parameters"],
+      ["fields has the maxLength 9 and not 50 now"],
+    ],
+    [
+      "a wider type",
+      paths({
+        ...get,
+        parameters: [
+          { ...petId, schema: { type: "number" } },
+          { ...fields, schema: { type: "string", nullable: true } },
+        ],
+      }),
+      ["signature"],
+      ["parameters"],
       [],
     ],
     ["method", paths(get, "/pets/{petId}", "post"), [], ["method", "annotations"], []],
@@ -224,4 +237,23 @@ describe("specdojo diff", () => {
   ])("%s that is none", async (_, args, message) => {
     await expect(run(...args)).rejects.toThrowError(message);
   });
+});
+
+test("limits that are closer break calls, wider ones and more values do not", async () => {
+  const menu = (schema: object) =>
+    menuOf(paths({ ...get, parameters: [{ name: "x", in: "query", schema }] }, "/x"));
+  const breaks = async (old: object, now: object) =>
+    diffMenus(await menu(old), await menu(now)).changed.flatMap((one) => one.breaks);
+  const closer = { type: "string", minLength: 2, maxLength: 5, pattern: "^a" };
+  const wider = { type: "string", minLength: 1, maxLength: 9 };
+  expect(await breaks(wider, closer)).toEqual([
+    "x has the minLength 2 and not 1 now",
+    "x has the maxLength 5 and not 9 now",
+    "x has another pattern now",
+  ]);
+  expect(await breaks(closer, wider)).toEqual([]);
+  const few = { type: "string", enum: ["a", "b|c"] };
+  const many = { type: "string", enum: ["a", "b|c", "d"] };
+  expect(await breaks(few, many)).toEqual([]);
+  expect(await breaks(many, few)).toHaveLength(1);
 });

@@ -1,6 +1,7 @@
+import { stripVTControlCharacters } from "node:util";
 import { runCommand } from "citty";
 import { afterEach, expect, test, vi } from "vitest";
-import { menuCommand } from "../../src/cli/menu.js";
+import { menuCommand, menuText } from "../../src/cli/menu.js";
 import { fixture } from "./fixtures.js";
 
 async function run(...rawArgs: string[]): Promise<{ out: string; err: string; code: number }> {
@@ -47,6 +48,26 @@ test("the form for a person", async () => {
   expect(code).toBe(0);
   expect(out).toContain("8 tools in 3 domains");
   expect(out).toContain("deleteSpecialEvent(eventId: uuid) - Delete special event");
+});
+
+test("the same fault at several places is shown once, and not beside what was searched", async () => {
+  const { out } = await run(fixture("specs/uber-2.0.yaml"));
+  const { diagnostics } = JSON.parse((await run(fixture("specs/uber-2.0.yaml"), "--json")).out) as {
+    diagnostics: { code: string }[];
+  };
+  expect(diagnostics.length).toBeGreaterThan(1);
+  expect(out).toContain("5 notes");
+  const grouped = menuText({
+    ...{ title: "T", version: "1", tools: [], domains: [], securitySchemes: {} },
+    diagnostics: [..."abcde"].map((letter) => ({
+      ...{ code: "document-invalid", severity: "warning", message: "Not valid.", remedy: "Correct it." },
+      pointer: `/${letter}`,
+    })),
+  });
+  expect(stripVTControlCharacters(grouped)).toMatch(
+    /5 warnings\n {2}document-invalid: Not valid\.\n {4}Correct it\.\n {4}\/a\n {4}\/b\n {4}\/c\n {4}and 2 more places\n$/,
+  );
+  expect((await run(fixture("specs/uber-2.0.yaml"), "--search", "ride")).out).not.toContain("notes");
 });
 
 test.each([[], ["--json"]])("a document that cannot be used %j", async (...more: string[]) => {

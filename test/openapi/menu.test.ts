@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { buildToolMenu, createArgumentValidator, loadOpenApi } from "../../src/openapi/index.js";
+import {
+  buildRequest,
+  buildToolMenu,
+  createArgumentValidator,
+  loadOpenApi,
+  parseRequest,
+} from "../../src/openapi/index.js";
 import { documentOf, fixture, jsonBody, menuOf, toolOf } from "./fixtures.js";
 
 const ok = { responses: { "200": { description: "ok" } } };
@@ -193,12 +199,17 @@ describe("parameters", () => {
     expect(menu.tools[0]?.parameters.properties).toMatchObject({ limit: { type: "integer" }, q: {} });
   });
 
-  test("headers that the specification reserves are ignored", async () => {
-    const header = (name: string) => ({ name, in: "header", schema: { type: "string" } });
+  test("headers that the specification ignores are there, and no call needs them", async () => {
+    const header = (name: string) => ({ name, in: "header", required: true, schema: { type: "string" } });
     const tool = await toolOf({
       parameters: ["Accept", "content-type", "Authorization", "X-Trace"].map(header),
     });
-    expect(Object.keys(tool.bindings)).toEqual(["X-Trace"]);
+    expect(Object.keys(tool.bindings)).toEqual(["Accept", "content-type", "Authorization", "X-Trace"]);
+    expect(tool.parameters.required).toEqual(["X-Trace"]);
+    const request = buildRequest(tool, { "X-Trace": "t" });
+    expect(request.headers).toEqual({ "X-Trace": "t" });
+    const headers = { ...request.headers, accept: "*/*" };
+    expect(parseRequest(tool, { ...request, headers })).toEqual({ "X-Trace": "t" });
   });
 
   test("collectionFormat of 2.0", async () => {

@@ -287,7 +287,7 @@ export const troubles: [string, unknown, Outcome][] = [
     { tools: ["getA(id: string, q?: {deep?: integer})", "getB(q?: {deep?: integer}, d?: integer)"] },
   ],
   [
-    "header and cookie parameters, and those that are ignored",
+    "header and cookie parameters, and those that OpenAPI 3 ignores",
     v3({
       "/a": {
         get: op("list", {
@@ -297,7 +297,12 @@ export const troubles: [string, unknown, Outcome][] = [
         }),
       },
     }),
-    { tools: ["list(X-Id?: string, session?: string)"] },
+    {
+      tools: [
+        "list(X-Id?: string, Accept?: string, authorization?: string, Content-Type?: string, session?: string)",
+      ],
+      codes: ["header-not-needed"],
+    },
   ],
   [
     "an enum in one value, numbers as texts, null in an enum, booleans",
@@ -611,7 +616,7 @@ export const troubles: [string, unknown, Outcome][] = [
         }),
       },
     }),
-    { tools: ["a(x?: string)"], codes: ["several-bodies"] },
+    { tools: ["a(x?: string, b?: {y?: string})"], codes: ["several-bodies"] },
   ],
   [
     "2.0: parameters and responses by reference, collectionFormat, type file in a response",
@@ -934,5 +939,277 @@ export const troubles: [string, unknown, Outcome][] = [
       { servers: [{ url: "https://d.example" }] },
     ),
     { tools: ["getA()", "postA()"], requests: [["postA", {}, "POST https://eu.example/v2/a"]] },
+  ],
+  // Slips whose meaning is clear
+  [
+    "operations that are references, as DigitalOcean keeps them",
+    v3(
+      { "/a/{id}": { parameters: [path("id")], get: { $ref: "#/x-operations/getA" } } },
+      { "x-operations": { getA: op("getA", { parameters: [query("q", text)] }) } },
+    ),
+    { tools: ["getA(id: string, q?: string)"] },
+  ],
+  [
+    "references in the words of the other version, without a slash or a hash",
+    v3(
+      {
+        "/a": {
+          post: op("a", {
+            parameters: [{ $ref: "#/parameters/Page" }],
+            ...json({ $ref: "#/definitions/A" }),
+          }),
+        },
+        "/b": { post: op("b", json({ $ref: "#components/schemas/A" })) },
+        "/c": { post: op("c", json({ $ref: "components/schemas/A" })) },
+        "/d": { post: op("d", json({ $ref: "/components/schemas/A" })) },
+        "/e": { post: op("e", json({ $ref: "A" })) },
+      },
+      {
+        components: {
+          schemas: { A: { type: "object", properties: { x: text } } },
+          parameters: { Page: query("page", integer) },
+        },
+      },
+    ),
+    {
+      tools: [
+        "a(page?: integer, x?: string)",
+        "b(x?: string)",
+        "c(x?: string)",
+        "d(x?: string)",
+        "e(x?: string)",
+      ],
+      codes: ["reference-mended"],
+    },
+  ],
+  [
+    "a schema that was pasted with its own $defs, and one that calls itself #",
+    v31(
+      { "/a": { post: op("a", json(ref("Pasted"))) }, "/b": { post: op("b", json(ref("Tree"))) } },
+      schemas({
+        Pasted: {
+          type: "object",
+          properties: { item: { $ref: "#/$defs/Item" } },
+          $defs: { Item: { type: "object", properties: { size: { $ref: "#/$defs/Size" } } }, Size: integer },
+        },
+        Tree: { type: "object", properties: { name: text, inner: { type: "array", items: { $ref: "#" } } } },
+      }),
+    ),
+    {
+      tools: ["a(item?: {size?: integer})", "b(name?: string, inner?: {name?: string, inner?: object[]}[])"],
+      codes: ["reference-mended"],
+    },
+  ],
+  [
+    "3.1: dynamic references, of which one could mean two things",
+    v31(
+      { "/a": { post: op("a", json(ref("Node"))) }, "/b": { post: op("b", json(ref("Page"))) } },
+      schemas({
+        Node: {
+          $dynamicAnchor: "node",
+          type: "object",
+          properties: { value: text, next: { $dynamicRef: "#node" } },
+        },
+        Page: { type: "object", properties: { item: { $dynamicRef: "#item" } } },
+        One: { $dynamicAnchor: "item", type: "string" },
+        Other: { $dynamicAnchor: "item", type: "integer" },
+      }),
+    ),
+    { tools: ["a(value?: string, next?: {value?: string, next?: object})", "b(item?: any)"] },
+  ],
+  [
+    "an empty reference costs its own place only",
+    post(json({ type: "object", properties: { x: { $ref: "" }, y: text } })),
+    { tools: ["send(x?: any, y?: string)"], codes: ["unresolved-reference"] },
+  ],
+  [
+    "places that are misspelt, names that are numbers, `required` in quotes",
+    v3({
+      "/a/{id}": {
+        get: op("getA", {
+          parameters: [
+            { name: "id", schema: integer },
+            { name: "q", in: "Query", schema: text },
+            { name: "r", in: "quer", required: "true", schema: text },
+            { name: "X-S", in: "head", schema: text },
+            { name: 7, in: "query", schema: text },
+            { name: "nowhere", schema: text },
+          ],
+        }),
+      },
+    }),
+    {
+      tools: ["getA(id: integer, r: string, 7?: string, q?: string, X-S?: string)"],
+      codes: ["parameter-place", "parameter-invalid"],
+    },
+  ],
+  [
+    "2.0: a body in pieces",
+    v2({
+      "/a": {
+        post: op("a", {
+          parameters: [
+            { name: "email", in: "body", type: "string", required: true },
+            { name: "tags", in: "Body", schema: { type: "array", items: text } },
+          ],
+        }),
+      },
+    }),
+    {
+      tools: ["a(email: string, tags?: string[])"],
+      codes: ["several-bodies"],
+      requests: [["a", { email: "e", tags: ["t"] }, 'POST /a {"email":"e","tags":["t"]}']],
+    },
+  ],
+  [
+    "a body that may be null, as FastAPI writes an optional one",
+    v31(
+      {
+        "/a": {
+          post: op("a", {
+            requestBody: json({ anyOf: [ref("A"), { type: "null" }], title: "A" }).requestBody,
+          }),
+        },
+        "/b": {
+          post: op("b", {
+            requestBody: {
+              content: { "application/json": { schema: { oneOf: [ref("A"), { type: "null" }] } } },
+            },
+          }),
+        },
+        "/c": { post: op("c", json(ref("Self"))) },
+      },
+      schemas({
+        A: { type: "object", required: ["x"], properties: { x: text, y: integer } },
+        Self: { anyOf: [ref("Self"), { type: "null" }] },
+      }),
+    ),
+    { tools: ["a(x: string, y?: integer)", "b(x?: string, y?: integer)", "c(body: null)"] },
+  ],
+  [
+    "a body that is a reference to a schema, and compositions that are no lists",
+    v3(
+      {
+        "/a": { post: op("a", { requestBody: ref("A") }) },
+        "/b": { post: op("b", json({ allOf: ref("A"), properties: { y: { oneOf: integer } } })) },
+      },
+      schemas({ A: { type: "object", properties: { x: text } } }),
+    ),
+    { tools: ["a(x?: string)", "b(y?: integer, x?: string)"], codes: ["body-invalid", "schema-invalid"] },
+  ],
+  [
+    "3.2: methods of one's own",
+    {
+      ...v3({
+        "/a": { query: op("find"), additionalOperations: { COPY: op("copy"), "X-Purge": op("purge") } },
+      }),
+      openapi: "3.2.0",
+    },
+    {
+      tools: ["find()", "copy()", "purge()"],
+      requests: [["purge", {}, "X-PURGE /a"]],
+    },
+  ],
+  [
+    "JSON with comments and trailing commas",
+    `{ // a comment, with "quotes"
+  "openapi": "3.0.0", /* another, */ "info": { "title": "T // no comment", "version": "1", },
+  "paths": { "/a": { "get": { "operationId": "getA", "responses": {}, }, }, },
+}`,
+    { tools: ["getA()"], codes: ["json-not-strict"] },
+  ],
+  [
+    "a version without its second half",
+    { ...v3({ "/a": { get: op("getA") } }), openapi: "3" },
+    { tools: ["getA()"], codes: ["version-not-text"] },
+  ],
+  [
+    "2.0: a body that may be any schema that inherits from it",
+    v2(
+      {
+        "/a": {
+          post: op("a", { parameters: [{ name: "b", in: "body", schema: { $ref: "#/definitions/Pet" } }] }),
+        },
+        "/b": {
+          post: op("b", { parameters: [{ name: "b", in: "body", schema: { $ref: "#/definitions/Cat" } }] }),
+        },
+      },
+      {
+        definitions: {
+          Pet: { type: "object", discriminator: "kind", required: ["kind"], properties: { kind: text } },
+          Cat: {
+            allOf: [{ $ref: "#/definitions/Pet" }, { required: ["lives"], properties: { lives: integer } }],
+          },
+          Lion: { allOf: [{ $ref: "#/definitions/Cat" }, { properties: { roars: { type: "boolean" } } }] },
+        },
+      },
+    ),
+    {
+      tools: ["a(kind: string, lives?: integer, roars?: boolean)", "b(kind: string, lives: integer)"],
+      requests: [["a", { kind: "Lion", roars: true }, 'POST /a {"kind":"Lion","roars":true}']],
+    },
+  ],
+  [
+    "a choice of one, a content and a list of parameters that are references",
+    v3(
+      {
+        "/a": { post: op("a", json({ oneOf: [ref("A")] })) },
+        "/b": {
+          post: op("b", {
+            parameters: { $ref: "#/components/x-parameters" },
+            requestBody: { content: { $ref: "#/components/x-content" } },
+          }),
+        },
+      },
+      {
+        components: {
+          schemas: { A: { type: "object", required: ["x"], properties: { x: text, y: integer } } },
+          "x-parameters": [query("q", text)],
+          "x-content": { "application/json": { schema: ref("A") } },
+        },
+      },
+    ),
+    { tools: ["a(x: string, y?: integer)", "b(x: string, q?: string, y?: integer)"] },
+  ],
+  [
+    "3.2: a query string that is JSON as a whole, and one that is a form",
+    {
+      ...v3({
+        "/a": {
+          get: op("a", {
+            parameters: [
+              {
+                name: "filter",
+                in: "querystring",
+                content: { "application/json": { schema: { type: "object", properties: { x: integer } } } },
+              },
+            ],
+          }),
+        },
+        "/b": {
+          get: op("b", {
+            parameters: [
+              {
+                name: "fields",
+                in: "querystring",
+                content: {
+                  "application/x-www-form-urlencoded": {
+                    schema: { type: "object", properties: { x: integer } },
+                  },
+                },
+              },
+            ],
+          }),
+        },
+      }),
+      openapi: "3.2.0",
+    },
+    {
+      tools: ["a(filter?: {x?: integer})", "b(fields?: {x?: integer})"],
+      requests: [
+        ["a", { filter: { x: 1 } }, "GET /a?%7B%22x%22%3A1%7D"],
+        ["b", { fields: { x: 1 } }, "GET /b?x=1"],
+      ],
+    },
   ],
 ];

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { validateArguments } from "../../src/openapi/arguments.js";
 import { patternText } from "../../src/task/patterns.js";
-import { createValueSampler } from "../../src/task/values.js";
+import { createValueSampler, optionalParameters } from "../../src/task/values.js";
 import type { JsonSchemaObject, JsonValue } from "../../src/util/json.js";
 import { createRandom } from "../../src/util/random.js";
 import { tool } from "./menu.js";
@@ -26,6 +26,22 @@ const values = (schema: JsonSchemaObject, name = "value", count = 40): JsonValue
     (_, seed) =>
       sample({ type: "object", properties: { [name]: schema }, required: [name] }, seed)[name] ?? null,
   );
+
+it("headers that the client sends are nothing that a person is asked to say", () => {
+  const header = (name: string) => ({ in: "header", name, style: "simple", explode: false }) as const;
+  const properties = {
+    Authorization: { type: "string" },
+    accept: { type: "string" },
+    trace: { type: "string" },
+  };
+  const bindings = {
+    Authorization: header("Authorization"),
+    accept: header("Accept"),
+    trace: header("X-Trace"),
+  };
+  const shown = { ...tool("getPlant"), parameters: { type: "object", properties }, bindings };
+  expect(optionalParameters(shown)).toEqual(["trace"]);
+});
 
 describe("sampled values are valid", () => {
   it.each<[string, JsonSchemaObject]>([
