@@ -6,9 +6,12 @@ and how time grows.
     PYTHON bench/gpu.py --tiny --device cpu  # seconds; what the test runs
 
 One command measures, on one model: the machine's matrix rate and memory bandwidth; sampling (512 rows, 600 prompt and 400
-new tokens, groups of 4 that share their prompt) in tokens/s and as a share of the bandwidth floor; a training step with LoRA
-on the same rows in tokens/s and as a share of the matrix rate; the same sampling by `generate` of transformers, and a step
-of TRL's GRPOTrainer where `trl` is installed; the peak memory of each; time against batch, length and model size.
+new tokens, groups of 4 that share their prompt) in tokens/s and as a share of the bandwidth floor, on a GPU also without
+recorded steps (CUDA graphs); four times as many prompts whose completions have 1 to 400 tokens, with finished rows' places
+filled and as four batches one after the other; rows of two adapters in one batch and in two; a training step with LoRA
+on the first rows in tokens/s and as a share of the matrix rate; the same sampling by `generate` of transformers, by vLLM
+where it is installed, and a step of TRL's GRPOTrainer where `trl` is; the peak memory of each; time against batch, length and
+model size.
 
 The floor of sampling: each step reads the weights once, the keys and values of each group's prompt once, and those of each
 row's own tokens. Work of training: 2 operations per weight and token forward, 2 backward for the activations, and 2 more
@@ -29,16 +32,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft import LoraConfig
 from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config
 from transformers.utils import logging as transformers_logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "worker"))
 
+from specdojo_worker import sampling as sampling_module
 from specdojo_worker.checkpoints import CheckpointStore
-from specdojo_worker.models import Runtime, resolve_runtime
+from specdojo_worker.models import Limits, Runtime, lora_targets, resolve_runtime
 from specdojo_worker.packing import pack
 from specdojo_worker.sampling import SampleSpec, sample
 from specdojo_worker.training import AdamParams, Datum
+from specdojo_worker.vllm import VllmBase
 from specdojo_worker.workspace import LoraSpec, Workspace
 
 
@@ -173,6 +179,37 @@ class Engine:
                 data.append(Datum(sequence[:-1], sequence[1:], logprobs=logprobs, advantages=advantages))
         return data
 
+    def uneven(self, sizes: Sizes) -> list[SampleSpec]:
+        """Four times the prompts; their completions have from one to all of the new tokens."""
+        prompts = self.prompts(replace(sizes, groups=4 * sizes.groups))
+        lengths = np.random.default_rng(1).integers(1, sizes.new + 1, len(prompts)).tolist()
+        return [SampleSpec(p, sizes.width, n, 1.0, i, frozenset()) for i, (p, n) in enumerate(zip(prompts, lengths, strict=True))]
+
+    def several_batches(self, sizes: Sizes) -> Callable[[], object]:
+        network, adapter = self.workspace.sampler(f"base:{self.directory}")
+        specs = self.uneven(sizes)
+        return lambda: [sample(network, adapter, specs[at : at + sizes.groups]) for at in range(0, len(specs), sizes.groups)]
+
+    def one_batch(self, sizes: Sizes) -> Callable[[], object]:
+        network, adapter = self.workspace.sampler(f"base:{self.directory}")
+        specs = self.uneven(sizes)
+        return lambda: sample(network, adapter, specs)
+
+    def adapters(self, sizes: Sizes, *, together: bool) -> Callable[[], object]:
+        """Half of the prompts under each of two adapters of the one base."""
+        network = self.workspace.bases.network(str(self.directory))
+        targets = lora_targets(network.hf, attention=True, mlp=True, unembed=False)
+        names = [network.add_adapter(LoraConfig(r=RANK, target_modules=targets), seed) for seed in range(2)]
+        specs = [SampleSpec(p, sizes.width, sizes.new, 1.0, i, frozenset()) for i, p in enumerate(self.prompts(sizes))]
+        if together:
+            return lambda: sample(network, [names[i % 2] for i in range(len(specs))], specs)
+        return lambda: [sample(network, name, specs[i::2]) for i, name in enumerate(names)]
+
+    def vllm(self, sizes: Sizes) -> Callable[[], object]:
+        base = VllmBase(self.directory, self.machine.runtime, Limits(self.config.vocab_size, self.config.max_position_embeddings), RANK)
+        specs = [SampleSpec(p, sizes.width, sizes.new, 1.0, i, frozenset()) for i, p in enumerate(self.prompts(sizes))]
+        return lambda: sample(base, None, specs)
+
     def train(self, data: list[Datum], model: str = "policy") -> None:
         self.workspace.forward_backward(model, data, "ppo", {"trained_only": 1.0}, backward=True)
         self.workspace.optim_step(model, AdamParams(1e-5, grad_clip_norm=1.0))
@@ -291,6 +328,21 @@ def main() -> int:
         new = sizes.rows * sizes.new
         share = 100 * engine.floor(sizes, bandwidth) / sampling.seconds
         print(f"| sampling | {sampling.seconds:.3f} | {new / sampling.seconds:,.0f} | {share:.1f} | {gib(sampling.memory)} |", flush=True)
+        if machine.cuda:
+            sampling_module.RECORDS = False
+            plain = machine.measure(lambda: engine.sample(sizes), 1)
+            sampling_module.RECORDS = True
+            print(f"| sampling, steps not recorded | {plain.seconds:.3f} | {new / plain.seconds:,.0f} | | {gib(plain.memory)} |", flush=True)
+        uneven = sum(spec.count * spec.max_tokens for spec in engine.uneven(sizes))
+        ways = {
+            "4 x the prompts, 1 to all new tokens, places filled": (engine.one_batch(sizes), uneven),
+            "the same, four batches": (engine.several_batches(sizes), uneven),
+            "two adapters, one batch": (engine.adapters(sizes, together=True), new),
+            "two adapters, two batches": (engine.adapters(sizes, together=False), new),
+        }
+        for label, (way, count) in ways.items():
+            found = machine.measure(way, 1)
+            print(f"| {label} | {found.seconds:.3f} | {count / found.seconds:,.0f} | | {gib(found.memory)} |", flush=True)
         training = machine.measure(lambda: engine.train(data), options.repeat)
         tokens = len(pack([d.tokens for d in data]).tokens)
         share = 100 * engine.operations(data) / training.seconds / rate
@@ -298,6 +350,11 @@ def main() -> int:
         if not options.no_peers:
             peer = machine.measure(generate(engine, sizes), 1)
             print(f"| transformers generate | {peer.seconds:.3f} | {new / peer.seconds:,.0f} | | {gib(peer.memory)} |", flush=True)
+            if importlib.util.find_spec("vllm") is None:
+                print("| vLLM: not installed | | | | |")
+            else:
+                peer = machine.measure(engine.vllm(sizes), 1)
+                print(f"| vLLM | {peer.seconds:.3f} | {new / peer.seconds:,.0f} | | |", flush=True)
             if importlib.util.find_spec("trl") is None:
                 print("| TRL: not installed | | | | |")
             else:

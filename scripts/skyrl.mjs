@@ -34,9 +34,21 @@ function versionOf(python) {
 /** The environment's interpreter, with SkyRL in it. */
 async function prepare() {
   const python = join(environment, "bin", "python");
+  // Another SkyRL than the one that was asked for does not count.
+  const wanted = SKYRL_DIR
+    ? `pathlib.Path(skyrl.__file__).resolve().is_relative_to(pathlib.Path(${JSON.stringify(resolve(SKYRL_DIR))}).resolve())`
+    : `metadata.version("skyrl") == ${JSON.stringify(version)}`;
+  const program = `
+import pathlib, sys
+from importlib import metadata
+import jax, skyrl, skyrl.tinker.api, skyrl.train.config
+assert ${wanted}
+print("SkyRL", metadata.version("skyrl"), "in", pathlib.Path(skyrl.__file__).parent)
+print("Python", sys.version.split()[0], "jax", jax.__version__, "transformers", metadata.version("transformers"))`;
   const has = () => {
     try {
-      execFileSync(python, ["-c", "import jax, skyrl.tinker.api, skyrl.train.config"], { stdio: "ignore" });
+      const stdio = ["ignore", "pipe", "ignore"];
+      console.log(execFileSync(python, ["-c", program], { encoding: "utf8", stdio }).trim());
       return true;
     } catch {
       return false;
@@ -127,6 +139,7 @@ async function serve(python, folder) {
     }
   };
   process.on("exit", end);
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
   for (const limit = performance.now() + 600_000; ; ) {
     if (server.exitCode !== null || performance.now() > limit) {
       end();
@@ -181,19 +194,28 @@ async function selfPlay(url, folder) {
   return count("generator") >= 2 && count("solver") >= 2;
 }
 
-/** SkyRL's own parser must take the configuration of docs/scaling.md; without GPUs no more of it can be tried. */
+/** SkyRL's own parser must take the configurations of docs/scaling.md; without GPUs no more of them can be tried. */
 async function checkCluster(python) {
   const text = await readFile(join(root, "docs", "scaling.md"), "utf8");
-  const given = /--backend-config '(\{[^']*\})'/.exec(text)?.[1] ?? "";
+  const given = [...text.matchAll(/^config='(\{[^']*\})'$[\s\S]*?--backend (\w+)/gm)];
   const program = `
 import json, sys
-from skyrl.train.config import SkyRLTrainConfig
-found = SkyRLTrainConfig.from_cli_overrides({**json.loads(sys.argv[1]), "trainer.policy.model.path": "m", "trainer.critic.model.path": "m", "trainer.strategy": "fsdp", "trainer.policy.model.lora.rank": 16})
+try:
+    from skyrl.train.config import SkyRLTrainConfig
+    model = {"trainer.policy.model.path": "m", "trainer.critic.model.path": "m", "trainer.policy.model.lora.rank": 16}
+    found = SkyRLTrainConfig.from_cli_overrides({**json.loads(sys.argv[1]), **model, "trainer.strategy": sys.argv[2]})
+except ImportError as error:
+    sys.exit(print(f"not checked: {error.name} is missing here"))
 placement, engines = found.trainer.placement, found.generator.inference_engine
-assert placement.policy_num_nodes * placement.policy_num_gpus_per_node == engines.num_engines * engines.tensor_parallel_size
+assert not placement.colocate_all or placement.policy_num_nodes * placement.policy_num_gpus_per_node == engines.num_engines * engines.tensor_parallel_size
+print("SkyRL's parser takes it")
 `;
-  execFileSync(python, ["-c", program, given], { stdio: ["ignore", "ignore", "pipe"] });
-  console.log("docs/scaling.md: SkyRL's parser takes the configuration");
+  if (given.length !== 2) throw new Error("docs/scaling.md does not have its two configurations");
+  for (const [, config = "", backend = ""] of given) {
+    const options = { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] };
+    const said = execFileSync(python, ["-c", program, config, backend], options).trim().split("\n").at(-1);
+    console.log(`docs/scaling.md, ${backend}: ${said}`);
+  }
 }
 
 let python;

@@ -67,6 +67,8 @@ export type DeepPartial<T> = { [K in keyof T]?: T[K] extends object ? DeepPartia
 export interface RunOptions {
   /** An interpreter with torch >= 2.6, transformers and peft; default: an environment of our own, made on first use. */
   python?: string;
+  /** What the worker samples with: its own engine (default), or vLLM where `python` has it. */
+  sampler?: "own" | "vllm";
   /** A running server of the training API (or several, with commas), instead of a worker. A connected one stays open. */
   backend?:
     | { baseUrl: string; apiKey?: string; kind?: Backend["kind"]; profile?: BackendProfile }
@@ -305,7 +307,7 @@ async function modelFiles(
 async function openBackend(
   stateDir: string | undefined,
   python: () => Promise<string>,
-  { backend, onLog }: RunOptions,
+  { backend, sampler, onLog }: RunOptions,
   signal: AbortSignal,
 ): Promise<ConnectedBackend> {
   if (backend !== undefined) {
@@ -316,6 +318,7 @@ async function openBackend(
   return startWorker({
     python: await python(),
     ...(stateDir === undefined ? {} : { stateDir }),
+    ...(sampler === undefined ? {} : { sampler }),
     signal,
     ...(onLog === undefined ? {} : { onLog }),
   });

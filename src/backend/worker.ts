@@ -18,6 +18,11 @@ export interface WorkerOptions {
   stateDir?: string;
   /** An interpreter that has the worker's packages; default: the environment of `ensureEnvironment`. */
   python?: string;
+  /**
+   * What samples: the worker's own engine (default), or vLLM, which has to be installed for `python`. vLLM samples LoRA models
+   * alone, follows no grammars, and draws other tokens for the same seed when the batch is another.
+   */
+  sampler?: "own" | "vllm";
   /** Added to the environment of the worker, e.g. `OMP_NUM_THREADS`. */
   env?: Record<string, string>;
   /** Further command-line options of the worker. */
@@ -54,6 +59,12 @@ const readyLine = z.object({
 
 export const packagedWorkerDir = (): string => fileURLToPath(new URL("../../worker", import.meta.url));
 
+const vllmCapabilities: Partial<Capabilities> = {
+  fullWeights: false,
+  grammars: false,
+  seededSampling: false,
+};
+
 const termGrace = 5_000;
 /** Whoever has aborted waits for nothing; checkpoints are written so that a kill damages none. */
 const abortGrace = 1_500;
@@ -86,7 +97,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<Worker> 
       kind: "local",
       signal: life,
       onWarning: log,
-      ...(options.capabilities ? { capabilities: options.capabilities } : {}),
+      capabilities: { ...(options.sampler === "vllm" ? vllmCapabilities : {}), ...options.capabilities },
     });
     running.unref();
     return {
@@ -159,6 +170,7 @@ class WorkerProcess {
         String(process.pid),
         "--state-dir",
         stateDir,
+        ...(options.sampler === undefined ? [] : ["--sampler", options.sampler]),
         ...(options.args ?? []),
       ],
       {

@@ -14,6 +14,10 @@ import { clock, plainProgress, type ShownProgress, terminalProgress } from "./pr
 
 const shared = {
   python: { type: "string", description: "Python interpreter that has torch >= 2.6, transformers and peft" },
+  sampler: {
+    type: "string",
+    description: "What the local worker samples with: own (default), or vllm where it is installed",
+  },
   "backend-url": {
     type: "string",
     description:
@@ -29,6 +33,7 @@ const shared = {
 
 interface SharedArguments {
   python?: string | undefined;
+  sampler?: string | undefined;
   "backend-url"?: string | undefined;
   "backend-kind"?: string | undefined;
   verbose: boolean;
@@ -179,6 +184,7 @@ async function shown<T>(
       progress: { ...progress, phase },
       signal: stop.signal,
       ...(args.python === undefined ? {} : { python: args.python }),
+      ...(args.sampler === undefined ? {} : { sampler: samplerOf(args.sampler, args["backend-url"]) }),
       ...(args.verbose ? { onLog: (line: string) => process.stderr.write(`${line}\n`) } : {}),
       ...(args["backend-url"] === undefined ? {} : { backend: backendOf(args, args["backend-url"]) }),
     });
@@ -190,6 +196,20 @@ async function shown<T>(
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
   }
+}
+
+function samplerOf(given: string, backendUrl: string | undefined): NonNullable<RunOptions["sampler"]> {
+  if (given !== "own" && given !== "vllm")
+    throw new SpecdojoError("invalid-option", `${JSON.stringify(given)} is not a sampler`, {
+      place: "--sampler",
+      remedy: "Use own or vllm.",
+    });
+  if (backendUrl !== undefined)
+    throw new SpecdojoError("invalid-option", "A server samples with what it was started with", {
+      place: "--sampler",
+      remedy: "Leave out --sampler or --backend-url.",
+    });
+  return given;
 }
 
 function backendOf(args: SharedArguments, baseUrl: string): NonNullable<RunOptions["backend"]> {

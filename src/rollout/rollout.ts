@@ -1,3 +1,4 @@
+import { sampleFitting } from "../backend/fitting.js";
 import type { SampledSequence, SampleRequest, SamplingClient, Tokens } from "../backend/types.js";
 import type { ChatMessage } from "../task/conversation.js";
 import { hash32 } from "../util/random.js";
@@ -13,7 +14,7 @@ export interface RolloutSample {
   stopReason: SampledSequence["stopReason"];
 }
 
-/** The samples of one prompt, which GRPO compares with each other. */
+/** The samples of one prompt, which GRPO compares with each other; none where the prompt was too long. */
 export interface RolloutGroup {
   id: string;
   /** Token ids. */
@@ -42,13 +43,14 @@ export interface SampleGroupsOptions {
   /** Token ids that end a completion; default: the tokenizer's. */
   stop?: readonly number[];
   signal?: AbortSignal;
-  /** Told of every finished group. */
+  /** Told of every finished group; those that cannot be sampled do not count. */
   onProgress?: (done: number, total: number) => void;
 }
 
 /**
  * Samples a group for each prompt, in one batch, in the order of the prompts. A group's seed depends on the base seed
- * and the group's id alone: adding or reordering prompts does not change it.
+ * and the group's id alone: adding or reordering prompts does not change it. A prompt that leaves no room in the model's
+ * context gets no samples.
  */
 export async function sampleGroups(
   sampler: SamplingClient,
@@ -76,13 +78,13 @@ export async function sampleGroups(
       },
     }),
   );
-  const results = await sampler.sample(requests, {
+  const results = await sampleFitting(sampler, requests, tokenizer.contextLength, {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   return groups.map((group, index) => ({
     ...group,
-    samples: (results[index]?.sequences ?? []).map((sequence) => toSample(sequence, tokenizer, stop)),
+    samples: (results[index] ?? []).map((sequence) => toSample(sequence, tokenizer, stop)),
   }));
 }
 

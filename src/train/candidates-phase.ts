@@ -16,7 +16,10 @@ export interface Candidate {
   id: string;
   domain: string;
   text: string;
-  /** A rejection's reason, or `kept`: it became a candidate for the selection. */
+  /**
+   * A rejection's reason; `duplicate`; `too-long`, where no Solver could be asked; or `kept`: it became a candidate for the
+   * selection.
+   */
   outcome: string;
   question?: string;
   passRate?: number;
@@ -91,6 +94,10 @@ export async function makeCandidates(
   for (const { task, check } of solved) {
     const candidate = byId.get(task.id);
     if (candidate === undefined) continue;
+    if (check.samples === 0) {
+      candidate.outcome = "too-long";
+      continue;
+    }
     candidate.passRate = check.passRate;
     if (check.rejection === null) measured.push({ task, passRate: check.passRate });
     else candidate.outcome = check.rejection.reason;

@@ -65,6 +65,24 @@ describe.skipIf(process.platform === "win32")("the worker's launcher", () => {
     expect(process.listenerCount("exit")).toBe(listeners - 1);
   });
 
+  it("has vLLM sample, and then promises what vLLM can do", async () => {
+    const lines: string[] = [];
+    const worker = await start("good", { onLog: (line) => lines.push(line), sampler: "vllm" });
+    try {
+      expect(lines.find((line) => line.startsWith("args"))).toContain('"--sampler","vllm"');
+      expect(worker.capabilities).toMatchObject({
+        fullWeights: false,
+        grammars: false,
+        seededSampling: false,
+      });
+      await expect(worker.createModel({ baseModel: "x", lora: { rank: 0 } })).rejects.toMatchObject({
+        code: "option-unsupported",
+      });
+    } finally {
+      await worker.close();
+    }
+  });
+
   it("gives the end of the log when the worker is never ready, and kills it", async () => {
     let error = new SpecdojoError("nothing", "");
     // Long enough that it has begun to write, however slow the machine is.

@@ -151,6 +151,12 @@ const inputs: [string, string[], RegExp[]][] = [
     ["bootstrap", petstore, "--backend-url", "http://127.0.0.1:1", "--backend-kind", "cloud"],
     [/"cloud"/, /local, tinker, skyrl/],
   ],
+  ["an unknown sampler", ["bootstrap", petstore, "--sampler", "fast"], [/"fast"/, /own or vllm/]],
+  [
+    "a sampler for a server",
+    ["bootstrap", petstore, "--sampler", "vllm", "--backend-url", "http://127.0.0.1:1"],
+    [/--sampler/, /Leave out/],
+  ],
   ["no run to resume", ["resume", "AT/"], [/no run/, /remedy/]],
   ["nothing to evaluate", ["eval", "AT/none"], [/none/]],
   ["nothing to report on", ["report", "AT/"], [/neither/, /remedy/]],

@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { SampleRequest, SamplingClient } from "../../src/backend/types.js";
-import { groupSeed, sampleGroups } from "../../src/rollout/rollout.js";
-import { loadTokenizer } from "../../src/rollout/tokenizer.js";
+import { type GroupPrompt, groupSeed, sampleGroups } from "../../src/rollout/rollout.js";
+import { loadTokenizer, type Tokenizer } from "../../src/rollout/tokenizer.js";
 
 const tokenizer = await loadTokenizer(fileURLToPath(new URL("../fixtures/tokenizer/brief", import.meta.url)));
 const end = tokenizer.tokenId("<|end|>") ?? -1;
@@ -73,6 +73,37 @@ describe("sampleGroups", () => {
     expect(backward.map(({ seed }) => seed).reverse()).toEqual(forward.map(({ seed }) => seed));
     const other = await sampleGroups(echo(), tokenizer, prompts, { ...options, seed: "run/4" });
     expect(other[0]?.seed).not.toBe(forward[0]?.seed);
+  });
+
+  it("gives a prompt that fills the model's context no samples, and its neighbours theirs", async () => {
+    const [first, second] = prompts.map(({ messages }) => tokenizer.renderChat(messages).length);
+    expect(first).toBe(second);
+    const giant = { id: "giant", messages: [{ role: "user" as const, content: "book ".repeat(50) }] };
+    const options = { count: 2, maxTokens: 8, temperature: 1, seed: 1 };
+    const sampled = async (asked: readonly GroupPrompt[], contextLength: number | undefined) => {
+      const sampler = echo();
+      const limited: Partial<Tokenizer> = {
+        contextLength,
+        stopTokens: tokenizer.stopTokens,
+        renderChat: (messages) => tokenizer.renderChat(messages),
+        decode: (tokens) => tokenizer.decode(tokens),
+      };
+      const groups = await sampleGroups(sampler, limited as Tokenizer, asked, options);
+      return { groups, sent: sampler.seen.length };
+    };
+    const mixed = await sampled([...prompts.slice(0, 1), giant, ...prompts.slice(1)], (first ?? 0) + 1);
+    expect(mixed.groups.map(({ id, samples }) => [id, samples.length])).toEqual([
+      ["a", 2],
+      ["giant", 0],
+      ["b", 2],
+    ]);
+    expect(mixed.sent).toBe(2);
+    // What a neighbour draws does not depend on it.
+    const alone = await sampled(prompts, undefined);
+    expect([mixed.groups[0], mixed.groups[2]]).toEqual(alone.groups);
+    expect((await sampled([giant], undefined)).groups[0]?.samples).toHaveLength(2);
+    // No token is left for an answer where the prompt is as long as the context.
+    expect((await sampled(prompts, first)).groups.map(({ samples }) => samples)).toEqual([[], []]);
   });
 
   it("spreads seeds: 10 000 groups have almost no equal ones, all in the allowed range", () => {

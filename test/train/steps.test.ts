@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Datum } from "../../src/backend/types.js";
+import type { Datum, SamplingClient } from "../../src/backend/types.js";
 import type { Tokenizer } from "../../src/rollout/tokenizer.js";
 import { createSpecGenerator, type Task, type ToolCall } from "../../src/task/index.js";
+import { makeCandidates } from "../../src/train/candidates-phase.js";
 import { trainGeneratorStep } from "../../src/train/generator-phase.js";
 import type { ReplayItem, RunConfig } from "../../src/train/index.js";
 import { shelve, trainSolverStep, trainSupervisedStep } from "../../src/train/solver-phase.js";
@@ -97,6 +98,28 @@ describe("shelves", () => {
     expect(shelve(context, [loan, book, { ...loan, id: "x" }], "s").map(({ tasks }) => tasks.length)).toEqual(
       [1, 1, 1],
     );
+  });
+});
+
+describe("candidates", () => {
+  it("that no Solver could be asked, for want of room, are none", async () => {
+    const { context, model } = await setup();
+    const made = async (opponent: SamplingClient) =>
+      makeCandidates(context, {
+        writer: await model.sampler(),
+        opponent,
+        specs: createSpecGenerator(context.menu, { seed: 1, answer: context.config.answer }),
+        seed: "c",
+      });
+    const outcomes = ({ candidates }: Awaited<ReturnType<typeof made>>, outcome: string) =>
+      candidates.filter((candidate) => candidate.outcome === outcome);
+    const asked = await made(await model.sampler());
+    expect(outcomes(asked, "kept").length).toBeGreaterThan(0);
+    expect(outcomes(asked, "too-long")).toEqual([]);
+    const unasked = await made({ sample: async (requests) => requests.map(() => ({ sequences: [] })) });
+    expect(outcomes(unasked, "kept")).toEqual([]);
+    expect(outcomes(unasked, "too-long").length).toBeGreaterThanOrEqual(outcomes(asked, "kept").length);
+    expect({ tasks: unasked.tasks, measured: unasked.measured }).toEqual({ tasks: [], measured: [] });
   });
 });
 

@@ -7,6 +7,7 @@ goes to stdout; everything else goes to stderr.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import logging
 import os
@@ -32,11 +33,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--state-dir", type=Path, help="where checkpoints are kept; default: a temporary directory that is removed at the end")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--sampler", choices=["own", "vllm"], default="own", help="what samples; vllm has to be installed")
     parser.add_argument("--threads", type=int, help="CPU threads to compute with")
     parser.add_argument(
         "--session-timeout", type=float, help="seconds without a request after which a session ends and its models go; default: 300, or never with --parent-pid"
     )
     options = parser.parse_args(argv)
+    if options.sampler == "vllm" and importlib.util.find_spec("vllm") is None:
+        parser.error(f"--sampler vllm: the package vllm is not installed for {sys.executable}; install it there (pip install vllm), or leave the option out")
     if options.threads is not None and options.threads < 1:
         parser.error("--threads must be at least 1")
     if options.session_timeout is None and options.parent_pid is None:
@@ -137,8 +141,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"specdojo_worker: cannot start on port {options.port} with state in {root}: {error.strerror}", file=sys.stderr)
         return 2
     engine = Engine(options.threads)
-    app = application(Api(engine, Workspace(runtime, store), store, session_seconds=options.session_timeout), token)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False))
+    app = application(Api(engine, Workspace(runtime, store, vllm=options.sampler == "vllm"), store, session_seconds=options.session_timeout), token)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1, server_header=False))
 
     def stop(why: str) -> None:
         log.info("stopping: %s", why)

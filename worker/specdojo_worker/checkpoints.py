@@ -6,6 +6,7 @@ STATE/RUN/weights/NAME and STATE/RUN/sampler_weights/NAME.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import secrets
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from .errors import ComputeError, RequestError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -84,7 +90,8 @@ class CheckpointStore:
     def sweep(self) -> None:
         """Removes what writers that were killed left behind, and checkpoints whose time is over."""
         for leftover in self.root.glob("*/*/.tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            with suppress(OSError), _claimed(leftover):  # another worker may be writing it
+                shutil.rmtree(leftover, ignore_errors=True)
         for run in self.runs():
             self.list(run)
 
@@ -126,14 +133,15 @@ class CheckpointStore:
         draft = final.parent / f".tmp-{secrets.token_hex(6)}"
         try:
             draft.mkdir(parents=True)
-            yield draft
-            write_json(draft / META, {**meta, "time": _stamp(datetime.now(UTC))})
-            _sync(draft)
-            if self.exists(path):
-                self.delete(path)
-            elif final.exists():
-                shutil.rmtree(final)
-            os.rename(draft, final)
+            with _claimed(draft):
+                yield draft
+                write_json(draft / META, {**meta, "time": _stamp(datetime.now(UTC))})
+                _sync(draft)
+                if self.exists(path):
+                    self.delete(path)
+                elif final.exists():
+                    shutil.rmtree(final)
+                os.rename(draft, final)
             for folder in (final.parent, final.parent.parent, self.root):
                 _sync_one(folder)
         except OSError as error:
@@ -175,6 +183,25 @@ class CheckpointStore:
                     }
                 )
         return sorted(found, key=lambda c: (str(c["time"]), str(c["checkpoint_id"])))
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[None]:
+    """Keeps the sweeps of other workers off a directory. Raises BlockingIOError where another has claimed it."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise
+            # A file system without locks.
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _stamp(time: datetime) -> str:

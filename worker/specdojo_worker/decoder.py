@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from .attention import Plan
+from .lora import LoraRows
 
 MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3"})
 
@@ -85,8 +86,16 @@ class LeanDecoder:
     def _norm(self, x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         return functional.rms_norm(x, (x.shape[-1],), weight, self._eps)
 
-    def __call__(self, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan) -> torch.Tensor:
-        """Last hidden states [N, D]; without gradients."""
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self._model.layers
+
+    def __call__(self, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan, lora: LoraRows | None = None) -> torch.Tensor:
+        """Last hidden states [N, D]; without gradients. `lora` adds the rows' adapters."""
+
+        def adapted(layer: int, site: str, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+            return out if lora is None else lora.add(layer, site, x, out)
+
         count = tokens.shape[0]
         heads, shared = self._heads, self._shared
         x = self._model.embed_tokens(tokens)
@@ -94,14 +103,17 @@ class LeanDecoder:
         half = cos.shape[-1] // 2
         signed = torch.cat((-sin[..., :half], sin[..., half:]), -1)
         for number, layer in enumerate(self._layers):
-            qkv = functional.linear(self._norm(x, layer.before), layer.qkv, layer.qkv_bias).view(count, heads + 2 * shared, -1)
+            y = self._norm(x, layer.before)
+            qkv = adapted(number, "qkv", y, functional.linear(y, layer.qkv, layer.qkv_bias)).view(count, heads + 2 * shared, -1)
             turning, value = qkv[:, : heads + shared], qkv[:, heads + shared :]
             if layer.head_norm is not None:
                 turning = self._norm(turning, None).mul_(layer.head_norm)
             turning = torch.addcmul(turning * cos, turning.roll(half, -1), signed)
             query, key, value = (part.transpose(0, 1).unsqueeze(0) for part in (turning[:, :heads], turning[:, heads:], value))
-            mixed = plan.attend(number, query, key, value, query.shape[-1] ** -0.5)
-            x = x + layer.out(mixed.reshape(count, -1))
-            gate, up = functional.linear(self._norm(x, layer.after), layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            x = x + layer.down(functional.silu(gate).mul_(up))
+            mixed = plan.attend(number, query, key, value, query.shape[-1] ** -0.5).reshape(count, -1)
+            x = x + adapted(number, "out", mixed, layer.out(mixed))
+            y = self._norm(x, layer.after)
+            gate, up = adapted(number, "gate_up", y, functional.linear(y, layer.gate_up, layer.gate_up_bias)).chunk(2, -1)
+            y = functional.silu(gate).mul_(up)
+            x = x + adapted(number, "down", y, layer.down(y))
         return self._norm(x, self._model.norm.weight)

@@ -8,18 +8,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from .errors import ComputeError, RequestError
 from .memory import is_out_of_memory
 from .models import Network
-from .sampling import SampleOutput, SampleSpec, sample
+from .sampling import Base, Request, SampleOutput, SampleSpec, Sampling, sample, sampler_of
 
 log = logging.getLogger("specdojo.engine")
 
 COALESCE_SECONDS = 0.003
 """How long the first of several unbatched sampling requests waits for more."""
+
+MOST_JOINED = 8
+"""Different weights that may be sampled in one batch. The workspace keeps as many in memory."""
 
 Answer = dict[str, object]
 
@@ -42,10 +46,13 @@ class Job:
 
 @dataclass(frozen=True)
 class SampleJob:
-    """Requests that are sampled together. `sampler` gives network and adapter, on the engine thread."""
+    """Requests for the same weights; `sampler` gives base and adapter, on the engine thread.
+
+    They are sampled together: by themselves, or, where `joinable` (one request), with whatever else is there.
+    """
 
     key: str
-    sampler: Callable[[], tuple[Network, str | None]]
+    sampler: Callable[[], tuple[Network | Base, Any]]
     specs: Sequence[SampleSpec]
     deliver: Sequence[Callable[[Answer], None]]
     joinable: bool
@@ -87,51 +94,100 @@ class Engine:
             if isinstance(job, Job):
                 job.deliver(guarded(job.run))
                 continue
-            jobs = [job]
             if job.joinable:
-                deadline = time.monotonic() + COALESCE_SECONDS
-                while not held:
-                    try:
-                        following = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-                    except queue.Empty:
-                        break
-                    if isinstance(following, SampleJob) and following.joinable and following.key == job.key and following.wanted():
-                        jobs.append(following)
-                    else:
-                        held.append(following)
-            self._sample(jobs)
+                self._serve(job, held)
+            else:
+                _answer(job)
 
-    def _sample(self, jobs: list[SampleJob]) -> None:
-        specs = [spec for job in jobs for spec in job.specs]
-        deliver = [d for job in jobs for d in job.deliver]
-        outputs: list[SampleOutput] = []
+    def _serve(self, first: SampleJob, held: list[Job | SampleJob | None]) -> None:
+        """Answers requests that came by themselves. Others join them between two tokens, until a job arrives that cannot."""
+        serving = _Serving()
+        serving.join(first)
+        deadline = time.monotonic() + COALESCE_SECONDS
+        while True:
+            while not held:
+                patience = max(0.0, deadline - time.monotonic())
+                try:
+                    following = self._queue.get(timeout=patience) if patience else self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if not (isinstance(following, SampleJob) and following.joinable and following.wanted() and serving.join(following)):
+                    held.append(following)
+            if not serving.step():
+                return
+
+
+class _Serving:
+    """Requests over one base, each with the adapter it asks for, that are answered as they are done."""
+
+    def __init__(self) -> None:
+        self._base: Network | Base | None = None
+        self._sampler: Sampling | None = None
+        self._open: dict[Request, tuple[SampleJob, Callable[[Answer], None]]] = {}
+        self._keys: set[str] = set()
+
+    def join(self, job: SampleJob) -> bool:
+        """False when the job belongs to another base, or to one adapter too many."""
+        if len(self._keys | {job.key}) > MOST_JOINED:
+            return False
+        made: list[Request] = []
 
         def run() -> Answer:
-            network, adapter = jobs[0].sampler()
-            check_specs(network, specs)
-            outputs.extend(sample(network, adapter, specs))
+            base, adapter = job.sampler()
+            if self._sampler is None:
+                self._base, self._sampler = base, sampler_of(base)
+            if base is not self._base:
+                return {"joined": False}
+            made.extend(self._sampler.add(spec, adapter) for spec in job.specs)
+            return {"joined": True}
+
+        answer = guarded(run)
+        if answer.get("joined") is False:
+            return False
+        self._keys.add(job.key)
+        self._open.update((request, (job, deliver)) for request, deliver in zip(made, job.deliver, strict=False))
+        for deliver in job.deliver[len(made) :]:
+            deliver(answer)
+        return True
+
+    def step(self) -> bool:
+        """Draws tokens and delivers what is done. False when nothing is left."""
+        sampler = self._sampler
+        if sampler is None or sampler.idle:
+            return False
+        finished: list[Request] = []
+
+        def run() -> Answer:
+            finished.extend(sampler.step())
             return {}
 
         answer = guarded(run)
-        if not outputs and len(jobs) > 1:
-            for job in jobs:  # one request's mistake must not fail its neighbours
-                self._sample([job])
-            return
-        if not outputs:
-            for d in deliver:
-                d(answer)
-            return
-        for output, d in zip(outputs, deliver, strict=True):
-            d(sample_answer(output))
+        if "error" in answer:
+            sampler.abandon()
+            for job, deliver in self._open.values():
+                if len(self._open) == 1:
+                    deliver(answer)
+                else:  # one request's mistake must not fail its neighbours
+                    _answer(job)
+            return False
+        for request in finished:
+            _, deliver = self._open.pop(request)
+            deliver(sample_answer(request.output))
+        return True
 
 
-def check_specs(network: Network, specs: Sequence[SampleSpec]) -> None:
-    """Refuses prompts that the model cannot take."""
-    for spec in specs:
-        if len(spec.prompt) >= network.max_context:
-            raise ComputeError(f"prompt: has {len(spec.prompt)} tokens and the model's context is {network.max_context}; nothing can be sampled")
-        if int(spec.prompt.max()) >= network.vocabulary:
-            raise ComputeError(f"prompt: token id {int(spec.prompt.max())} is outside the vocabulary of {network.vocabulary}")
+def _answer(job: SampleJob) -> None:
+    """Samples what belongs together. Nothing else is computed with it, so that the results are the same each time."""
+    outputs: list[SampleOutput] = []
+
+    def run() -> Answer:
+        base, adapter = job.sampler()
+        outputs.extend(sample(base, adapter, job.specs))
+        return {}
+
+    answer = guarded(run)
+    for i, deliver in enumerate(job.deliver):
+        deliver(sample_answer(outputs[i]) if outputs else answer)
 
 
 def sample_answer(output: SampleOutput) -> Answer:

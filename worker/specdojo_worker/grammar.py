@@ -26,10 +26,17 @@ KEPT = 256
 class Guide:
     """Follows one completion. `stop` are the token ids that end it; they are allowed where the grammar is fulfilled."""
 
-    def __init__(self, matcher: LLMatcher, stop: frozenset[int], vocabulary: int) -> None:
+    def __init__(self, matcher: LLMatcher, stop: frozenset[int], end: int, vocabulary: int) -> None:
+        """`end` is the token that llguidance itself takes for the end."""
         self._matcher = matcher
         self._stop = list(stop)
+        self._end = end
         self._vocabulary = vocabulary
+
+    @property
+    def over(self) -> bool:
+        """The completion ends here: nothing may follow, and there is no stop token to say so."""
+        return not self._stop and not self.allowed().any()
 
     def allowed(self) -> np.ndarray:
         """Which tokens may follow: bool [vocabulary], at least one of them where there are stop tokens."""
@@ -37,6 +44,7 @@ class Guide:
         mask = np.zeros(self._vocabulary, dtype=bool)
         known = np.unpackbits(bits, bitorder="little")[: self._vocabulary]
         mask[: len(known)] = known
+        mask[self._end : self._end + 1] = False
         mask[self._stop] = self._matcher.is_accepting()
         if not mask.any():  # nothing can follow: better an end than a wrong token
             mask[self._stop] = True
@@ -54,7 +62,10 @@ def guide(grammar: str, directory: Path, stop: frozenset[int], vocabulary: int) 
 
     Raises ComputeError where the grammar or the tokenizer cannot be used.
     """
-    return Guide(_compiled(grammar, directory, vocabulary).deep_copy(), stop, vocabulary)
+    made = Guide(_compiled(grammar, directory, vocabulary).deep_copy(), stop, _tokenizer(directory, vocabulary).eos_token, vocabulary)
+    if made.over:
+        raise ComputeError("sampling_params.grammar: allows no text")
+    return made
 
 
 @lru_cache(maxsize=KEPT)
@@ -73,6 +84,7 @@ _PART = re.compile(
 _CHAR = re.compile(r"""\\x([0-9A-Fa-f]{2}) | \\u([0-9A-Fa-f]{4}) | \\U([0-9A-Fa-f]{8}) | \\([nrt]) | \\(["\\\[\]^-]) | ([^\\])""", re.VERBOSE)
 
 
+@lru_cache(maxsize=KEPT)
 def lark(gbnf: str) -> str:
     """A grammar of llama.cpp in the notation of llguidance. Raises ComputeError where it is none.
 
@@ -134,7 +146,10 @@ def _codes(text: str) -> list[int]:
         if char is None:
             raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: unknown escape {text[at : at + 2]!r}")
         hexadecimal = char[1] or char[2] or char[3]
-        codes.append(int(hexadecimal, 16) if hexadecimal else {"n": 10, "r": 13, "t": 9}[char[4]] if char[4] else ord(char[5] or char[6]))
+        code = int(hexadecimal, 16) if hexadecimal else {"n": 10, "r": 13, "t": 9}[char[4]] if char[4] else ord(char[5] or char[6])
+        if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+            raise ComputeError(f"sampling_params.grammar: is no GBNF grammar: {char[0]!r} is no character")
+        codes.append(code)
         at = char.end()
     return codes
 

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from .attention import ATTENTION, PLAN, PackedPlan, Plan
 from .decoder import LeanDecoder
 from .errors import ComputeError, RequestError
+from .lora import LoraRows, LoraStack
 from .packing import pack
 
 log = logging.getLogger("specdojo.models")
@@ -33,6 +34,9 @@ SMALL = 200_000_000
 
 EXACT_HEAD = 2**24
 """Output layers with at most this many weights are multiplied in fp32, since bf16 logits are coarse (1/16 at 16)."""
+
+STACKS_KEPT = 4
+"""Sets of adapters whose weights are kept joined."""
 
 HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 
@@ -147,6 +151,7 @@ class Network:
         self._adapters = 0
         self._bare = False
         self._lean: LeanDecoder | None = None
+        self._stacks: dict[tuple[str, ...], LoraStack] = {}
         self._checkpointed = False
 
     @property
@@ -199,6 +204,7 @@ class Network:
     def remove_adapter(self, name: str) -> None:
         if self.peft is None:
             return
+        self._stacks = {names: stack for names, stack in self._stacks.items() if name not in names}
         if len(self.peft.peft_config) == 1:
             self.hf = self.peft.unload()
             self.peft = None
@@ -227,6 +233,25 @@ class Network:
                 self._active = adapter
             yield
 
+    def mixes(self, adapter: str | None) -> bool:
+        """Whether rows with this adapter may be computed together with rows of others, by `adapted`."""
+        head = self.hf.get_output_embeddings()
+        return self._lean is not None and not (isinstance(head, LoraLayer) and adapter in head.lora_A)
+
+    def adapted(self, adapters: Sequence[str | None]) -> LoraRows | None:
+        """Rows with these adapters (None: the bare base) for `hidden` and `logits`; None where they do not mix.
+
+        The adapters' weights are read at the first use: those of samplers never change.
+        """
+        names = tuple(sorted({name for name in adapters if name is not None}))
+        if self._lean is None or not all(map(self.mixes, names)):
+            return None
+        if names not in self._stacks:
+            self._stacks[names] = LoraStack(self._lean.layers, names)
+            while len(self._stacks) > STACKS_KEPT:
+                del self._stacks[next(iter(self._stacks))]
+        return self._stacks[names].rows(adapters)
+
     def can_checkpoint(self) -> bool:
         """Whether `checkpoint` would change something. Layers checkpoint in training mode alone, in which dropout must do nothing."""
         dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.hf.modules())
@@ -237,19 +262,26 @@ class Network:
         self._checkpointed = True
         self.hf.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
-    def hidden(self, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan) -> torch.Tensor:
-        """Last hidden states [N, D] of a packed row; tokens and positions are int64 [N]."""
-        if self._lean is not None and not torch.is_grad_enabled() and (self.peft is None or self._bare):
-            return self._lean(tokens, positions, plan)
+    def hidden(self, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan, lora: LoraRows | None = None) -> torch.Tensor:
+        """Last hidden states [N, D] of a packed row; tokens and positions are int64 [N].
+
+        `lora` is that of `adapted`, whichever adapter is active; without it, it is the active one.
+        """
+        if self._lean is not None and not torch.is_grad_enabled() and (lora is not None or self.peft is None or self._bare):
+            return self._lean(tokens, positions, plan, lora)
+        if lora is not None:
+            raise ValueError("rows with adapters of their own are for inference")
         if self._checkpointed:
             self.hf.train(torch.is_grad_enabled())
         decoder = self.hf.get_decoder()
         output = decoder(input_ids=tokens.unsqueeze(0), position_ids=positions.unsqueeze(0), use_cache=False, **{PLAN: plan})
         return output.last_hidden_state[0]
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits [N, V] in fp32."""
+    def logits(self, hidden: torch.Tensor, lora: LoraRows | None = None) -> torch.Tensor:
+        """Logits [N, V] in fp32. With `lora` the output layer is the base's."""
         head = self.hf.get_output_embeddings()
+        if lora is not None and isinstance(head, LoraLayer):
+            head = head.get_base_layer()
         if isinstance(head, nn.Linear) and not isinstance(head, LoraLayer) and head.weight.numel() <= EXACT_HEAD:
             bias = None if head.bias is None else head.bias.float()
             return functional.linear(hidden.float(), head.weight.float(), bias)

@@ -59,7 +59,7 @@ class OpenAi:
         fields = parse_body(await read_body(request))
         model = fields.text("model")
         sampling = self._api.source(model, "model")
-        tokenizer, ends = await self._api.tokenizer(sampling.base_model)
+        tokenizer, ends = await self._api.tokenizer(sampling.base_model, "model")
         read = chat_request if chat else completion_request
         asked = read(fields, tokenizer, ends, self._api.limits(sampling.base_model), secrets.randbits(62))
         results = await self._api.sample(sampling, asked.specs)

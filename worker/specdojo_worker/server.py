@@ -269,7 +269,7 @@ class Api:
         lora = LoraSpec(
             rank=given.integer("rank", low=0, high=1024),
             alpha=given.number("alpha", low=1e-6, default=32.0),
-            seed=given.integer("seed", low=0, high=2**63 - 1, default=0),
+            seed=given.integer("seed", low=0, default=0),
             attention=given.flag("train_attn", True),
             mlp=given.flag("train_mlp", True),
             unembed=given.flag("train_unembed", False),
@@ -451,7 +451,7 @@ class Api:
         cut = stop_strings(fields)
         ends: frozenset[int] = frozenset()
         if cut is not None:
-            tokenizer, ends = await self.tokenizer(sampling.base_model)
+            tokenizer, ends = await self.tokenizer(sampling.base_model, "base_model")
         if scope is not None:
             repeated = self._futures.repeated(scope, sequence, "asample", raw)
             if repeated is not None:
@@ -530,20 +530,21 @@ class Api:
 
     # Helpers
 
-    async def directory(self, model: str) -> Path:
+    async def directory(self, model: str, field: str) -> Path:
         """Where a base model lies; found on the engine thread, since it may have to be downloaded."""
         future = self._futures.create()
         self._run(future, lambda: {"directory": str(self.workspace.bases.directory(model))})
         await future.done.wait()
         result = future.result or {}
         if "error" in result:
-            raise RequestError(str(result["error"]), field="model", status=404)
+            message = str(result["error"]).removeprefix("base_model: ")
+            raise RequestError(f"{field}: {message}", field=field, status=404)
         return Path(str(result["directory"]))
 
-    async def tokenizer(self, base_model: str) -> tuple[PreTrainedTokenizerBase, frozenset[int]]:
-        """A base model's tokenizer and the ids that end a text."""
-        local = locate(base_model)
-        directory = local if local is not None else await self.directory(base_model)
+    async def tokenizer(self, base_model: str, field: str) -> tuple[PreTrainedTokenizerBase, frozenset[int]]:
+        """A base model's tokenizer and the ids that end a text. `field` is the one that names the model."""
+        local = locate(base_model, field)
+        directory = local if local is not None else await self.directory(base_model, field)
         return await asyncio.to_thread(self.tokenizers.get, directory)
 
     async def sample(self, sampling: Sampling, specs: list[SampleSpec]) -> list[Answer]:
@@ -677,4 +678,6 @@ def application(api: Api, token: str) -> ASGIApp:
     """The ASGI application."""
     guard = TokenGuard(token)
     routes = [*api.routes(), *Rest(api, guard).routes(), *OpenAi(api).routes()]
-    return guard.around(Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found}))
+    app = Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found})
+    app.router.redirect_slashes = False  # the address that it names is the request's own Host
+    return guard.around(app)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -14,9 +15,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import ComputeError, RequestError
+from .memory import give_back
+
+log = logging.getLogger("specdojo.web")
 
 MAX_BODY = 512 * 2**20
 """Largest request body in bytes."""
+
+MAX_MESSAGE = 2000
+"""Longest refusal in characters: it quotes what was sent."""
 
 FILES = "/api/v1/files/"
 """Below this path a signature in the query does instead of the token."""
@@ -70,14 +77,16 @@ async def read_body(request: Request) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise RequestError(f"Content-Encoding: {encoding!r} is not supported; send the body as it is", field="Content-Encoding", status=415)
-    parts: list[bytes] = []
-    size = 0
+    too_large = RequestError(f"body: is larger than {MAX_BODY} bytes; send fewer datums per call", field="body", status=413)
+    # uvicorn lets only digits through.
+    if int(request.headers.get("content-length", 0)) > MAX_BODY:
+        raise too_large
+    body = bytearray()
     async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise RequestError(f"body: is larger than {MAX_BODY} bytes; send fewer datums per call", field="body", status=413)
-        parts.append(part)
-    return b"".join(parts)
+        if len(body) + len(part) > MAX_BODY:
+            raise too_large
+        body += part
+    return bytes(body)
 
 
 def content_type(request: Request) -> str:
@@ -96,6 +105,13 @@ def guarded(call: Callable[[Request], Awaitable[Response]], *, openai: bool = Fa
             return Response(status_code=499)
         except asyncio.CancelledError:  # a poll that still waits when the server ends
             message, status, where = "the worker is ending", 503, None
+        except MemoryError:
+            give_back()
+            message, status, where = "body: the worker has too little memory to read it; send fewer datums per call", 413, "body"
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.url.path)
+            message, status, where = f"{type(error).__name__}: {error}", 500, None
+        message, where = message[:MAX_MESSAGE], where and where[:MAX_MESSAGE]
         if openai:
             return answer(
                 {"error": {"message": message, "type": "invalid_request_error" if status < 500 else "server_error", "param": where, "code": None}}, status
@@ -107,4 +123,5 @@ def guarded(call: Callable[[Request], Awaitable[Response]], *, openai: bool = Fa
 
 async def not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return answer({"detail": f"path: this worker has no call {request.method} {request.url.path}", "field": "path"}, status)
+    message = f"path: this worker has no call {request.method} {request.url.path}"
+    return answer({"detail": message[:MAX_MESSAGE], "field": "path"}, status)

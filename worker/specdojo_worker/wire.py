@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
+import re
+import sys
 
 import numpy as np
 
-from .errors import RequestError
-from .grammar import MAX_GRAMMAR
+from .errors import ComputeError, RequestError
+from .grammar import MAX_GRAMMAR, lark
 from .models import Limits
 from .sampling import SampleSpec
 from .training import LOSS_OPTIONS, LOSSES, AdamParams, Datum
@@ -18,6 +19,12 @@ MAX_DATA = 65_536
 
 MAX_SAMPLES = 4096
 """Completions of one asample call."""
+
+MAX_INTEGER = 2**63 - 1
+"""Largest number of a request, a session's model or a seed."""
+
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""What may be half of a character; a tokenizer takes only whole ones."""
 
 UNSUPPORTED = {
     "topk_prompt_logprobs": 0,
@@ -90,7 +97,7 @@ class Fields:
             raise self.fail(name, "must be true or false")
         return value
 
-    def integer(self, name: str, *, low: int | None = None, high: int | None = None, default: int | None = None) -> int:
+    def integer(self, name: str, *, low: int | None = None, high: int = MAX_INTEGER, default: int | None = None) -> int:
         value = self.get(name)
         if value is None and default is not None:
             return default
@@ -98,7 +105,7 @@ class Fields:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.fail(name, "must be an integer")
-        if (low is not None and value < low) or (high is not None and value > high):
+        if (low is not None and value < low) or value > high:
             raise self.fail(name, f"must be an integer {_range(low, high)}, not {value}")
         return value
 
@@ -106,7 +113,7 @@ class Fields:
         value = self.get(name)
         if value is None and default is not None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise self.fail(name, "must be a finite number")
         if (low is not None and value < low) or (high is not None and value > high):
             raise self.fail(name, f"must be a number {_range(low, high)}, not {value}")
@@ -123,7 +130,12 @@ def parse_body(raw: bytes) -> Fields:
     if not raw:
         return Fields({})
     try:
-        value = json.loads(raw)
+        text = raw.decode("utf-8-sig")
+        value = json.loads(text)
+        if SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("body: holds half a surrogate pair, which is no character", field="body") from error
     except (ValueError, RecursionError) as error:
         raise RequestError(f"body: is not JSON ({error})", field="body") from error
     return Fields(value)
@@ -246,12 +258,13 @@ def adam_params(fields: Fields) -> AdamParams:
     if fields.get("optimizer_params") is not None:
         raise fields.fail("optimizer_params", "only AdamW is supported; send adam_params")
     given = fields.child("adam_params")
+    # Beyond these bounds one step turns weights into infinities, or a gradient of zero (a new adapter has some) into 0 / 0.
     return AdamParams(
-        learning_rate=given.number("learning_rate", low=0.0),
+        learning_rate=given.number("learning_rate", low=0.0, high=1000.0),
         beta1=given.number("beta1", low=0.0, high=0.999999, default=0.9),
         beta2=given.number("beta2", low=0.0, high=0.999999, default=0.95),
-        eps=given.number("eps", low=0.0, default=1e-12),
-        weight_decay=given.number("weight_decay", low=0.0, default=0.0),
+        eps=given.number("eps", low=1e-30, default=1e-12),
+        weight_decay=given.number("weight_decay", low=0.0, high=1000.0, default=0.0),
         grad_clip_norm=given.number("grad_clip_norm", low=0.0, default=0.0),
     )
 
@@ -291,12 +304,17 @@ def sample_spec(fields: Fields, seed: int, limits: Limits | None, ends: frozense
     grammar = params.get("grammar")
     if grammar is not None and not (isinstance(grammar, str) and 0 < len(grammar) <= MAX_GRAMMAR):
         raise params.fail("grammar", f"must be a GBNF grammar of at most {MAX_GRAMMAR} characters")
+    if grammar is not None:
+        try:
+            lark(grammar)
+        except ComputeError as error:
+            raise RequestError(error.message, field=params.path("grammar")) from error
     return SampleSpec(
         prompt=prompt,
         count=fields.integer("num_samples", low=1, high=MAX_SAMPLES, default=1),
         max_tokens=params.integer("max_tokens", low=1, high=2**20, default=2**20),
         temperature=temperature,
-        seed=params.integer("seed", low=0, high=2**63 - 1, default=seed),
+        seed=params.integer("seed", low=0, default=seed),
         stop=stop,
         top_p=params.number("top_p", low=0.0, high=1.0, default=1.0),
         top_k=max(top_k, 0),

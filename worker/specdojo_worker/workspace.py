@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from .errors import ComputeError
 from .memory import give_back
 from .models import SMALL, TOKENIZER_FILES, BaseModels, Network, Runtime, load, lora_targets
 from .training import AdamParams, Datum, FlatWeights, Policy, token_budget
+from .vllm import Adapter, VllmBase
 
 log = logging.getLogger("specdojo.workspace")
 
@@ -67,8 +69,8 @@ class _Trained:
 class _Sampler:
     """`release` frees what belongs to this sampler alone."""
 
-    network: Network
-    adapter: str | None
+    base: Network | VllmBase
+    adapter: str | Adapter | None
     release: Callable[[], None]
 
 
@@ -79,13 +81,15 @@ def _nothing() -> None:
 class Workspace:
     """All methods run on the engine thread."""
 
-    def __init__(self, runtime: Runtime, store: CheckpointStore) -> None:
+    def __init__(self, runtime: Runtime, store: CheckpointStore, *, vllm: bool = False) -> None:
+        """vllm: samples with vLLM, which has to be installed."""
         self.runtime = runtime
         self.store = store
         self.bases = BaseModels(runtime)
         self._models: dict[str, _Trained] = {}
         self._ephemeral: dict[str, _Sampler] = {}
         self._persisted: OrderedDict[str, _Sampler] = OrderedDict()
+        self._vllm: dict[Path, VllmBase] | None = {} if vllm else None
 
     # Policies
 
@@ -238,7 +242,12 @@ class Workspace:
         """Keeps a copy of the current weights under `key` until two newer ones exist."""
         model = self._model(model_id)
         network = model.policy.network
-        if not model.lora.rank:
+        if self._vllm is not None:
+            folder = Path(tempfile.mkdtemp(prefix="specdojo-adapter-"))
+            if model.lora.rank:
+                self._write_adapter(model, folder)
+            sampler = self._vllm_sampler(model.base_model, model.lora, folder, lambda: shutil.rmtree(folder, ignore_errors=True))
+        elif not model.lora.rank:
             sampler = _Sampler(network.copy().freeze(), None, _nothing)
         elif network.size < SMALL:
             sampler = self._merged_sampler(model.base_model, self._deltas(model))
@@ -304,10 +313,11 @@ class Workspace:
 
     # Samplers
 
-    def sampler(self, key: str) -> tuple[Network, str | None]:
-        """The network and adapter behind a key: `base:NAME`, `path:tinker://…`, or an ephemeral session's id."""
+    def sampler(self, key: str) -> tuple[Network | VllmBase, str | Adapter | None]:
+        """Base and adapter behind a key: `base:NAME`, `path:tinker://…`, or an ephemeral session's id."""
         if key.startswith("base:"):
-            return self.bases.network(key.removeprefix("base:")), None
+            name = key.removeprefix("base:")
+            return (self.bases.network(name) if self._vllm is None else self._vllm_base(name)), None
         if key.startswith("path:"):
             found = self._persisted.get(key)
             if found is None:
@@ -316,17 +326,19 @@ class Workspace:
                 while len(self._persisted) > PERSISTED_KEPT:
                     self._persisted.popitem(last=False)[1].release()
             self._persisted.move_to_end(key)
-            return found.network, found.adapter
+            return found.base, found.adapter
         ephemeral = self._ephemeral.get(key)
         if ephemeral is None:
             raise ComputeError(
                 f"sampling_session_id: the weights of {key!r} are no longer kept (each model keeps its {EPHEMERAL_KEPT} newest); save for the sampler again"
             )
-        return ephemeral.network, ephemeral.adapter
+        return ephemeral.base, ephemeral.adapter
 
     def _load_sampler(self, path: CheckpointPath) -> _Sampler:
         directory = self.store.require(path, "model_path")
         base_model, lora = self.origin(path)
+        if self._vllm is not None:
+            return self._vllm_sampler(base_model, lora, directory, _nothing)
         if lora.rank == 0:
             return _Sampler(load(directory, self.runtime).freeze(), None, _nothing)
         tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in read_tensors(directory / ADAPTER_TENSORS).items()}
@@ -376,6 +388,34 @@ class Workspace:
             if f".{adapter}." in name:
                 parameter.data = tensors[name.replace(f".{adapter}.", ".")].to(parameter.device, parameter.dtype, copy=True)
         return _Sampler(network, adapter, lambda: network.remove_adapter(adapter))
+
+    def _vllm_base(self, name: str) -> VllmBase:
+        directory = self.bases.directory(name)
+        limits = self.bases.limits(name)
+        if self._vllm is None or limits is None:
+            raise ComputeError(f"base_model: the configuration of {name!r} says nothing of its vocabulary")
+        if directory not in self._vllm:
+            rank = max((model.lora.rank for model in self._models.values() if model.base_model == name), default=0)
+            self._vllm[directory] = VllmBase(directory, self.runtime, limits, rank)
+        return self._vllm[directory]
+
+    def _vllm_sampler(self, base_model: str, lora: LoraSpec, folder: Path, clean: Callable[[], None]) -> _Sampler:
+        """folder: holds the adapter; `clean` is called when the sampler goes."""
+        try:
+            if not lora.rank or lora.unembed:
+                what = "an adapter of the output layer" if lora.rank else "all weights trained (rank 0)"
+                raise ComputeError(f"lora_config: vLLM samples no model with {what}; train with LoRA, or start the worker without --sampler vllm")
+            base = self._vllm_base(base_model)
+            adapter = base.adapter(folder, lora.rank)
+        except Exception:
+            clean()
+            raise
+
+        def release() -> None:
+            adapter.release()
+            clean()
+
+        return _Sampler(base, adapter, release)
 
     def _drop_ephemeral(self, key: str) -> None:
         sampler = self._ephemeral.pop(key, None)

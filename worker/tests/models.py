@@ -30,7 +30,7 @@ def config(kind: str, **changes: object) -> object:
     if kind == "qwen2":
         return Qwen2Config(tie_word_embeddings=True, **common)
     if kind == "qwen3":
-        return Qwen3Config(tie_word_embeddings=True, head_dim=8, **common)
+        return Qwen3Config(tie_word_embeddings=True, **{"head_dim": 8, **common})
     return LlamaConfig(tie_word_embeddings=False, **common)
 
 

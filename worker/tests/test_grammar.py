@@ -99,6 +99,8 @@ def test_every_spelling_is_open_and_the_end_only_at_the_end(tokenizer: Tokenizer
         ('root ::= missing "a"', "no rule 'missing'"),
         ('start ::= "a"', "no rule 'root'"),
         ('root ::= "a"{2,1}', "cannot be compiled"),
+        (r'root ::= "\U00110000"', "is no character"),
+        (r"root ::= [\uD800-\uDFFF]", "is no character"),
     ],
 )
 def test_a_wrong_grammar_is_the_callers_mistake(network, tokenizer: Tokenizer, grammar: str, message: str) -> None:
@@ -106,6 +108,25 @@ def test_a_wrong_grammar_is_the_callers_mistake(network, tokenizer: Tokenizer, g
         sample(network, None, [spec(tokenizer, grammar=grammar)])
     assert "sampling_params.grammar" in str(caught.value)
     assert caught.value.category == "user"
+
+
+@pytest.mark.parametrize("stop", [frozenset(), frozenset({0}), frozenset({5})])
+def test_a_completion_ends_with_its_grammar_whatever_the_stop_tokens(network, tokenizer: Tokenizer, stop: frozenset[int]) -> None:
+    """Token 0 is what the library itself takes for the end."""
+    (output,) = sample(network, None, [spec(tokenizer, grammar='root ::= "12" | "345"', stop=stop)])
+    for completion in output.completions:
+        assert completion.stop_reason == "stop"
+        text, end = (completion.tokens[:-1], completion.tokens[-1:]) if stop else (completion.tokens, [])
+        assert tokenizer.decode(text) in ("12", "345")
+        assert set(end) == stop
+
+
+def test_a_grammar_without_any_text(network, tokenizer: Tokenizer) -> None:
+    with pytest.raises(ComputeError, match="allows no text") as caught:
+        sample(network, None, [spec(tokenizer, grammar="root ::= root", stop=frozenset())])
+    assert caught.value.category == "user"
+    (output,) = sample(network, None, [spec(tokenizer, grammar="root ::= root")])
+    assert [c.tokens for c in output.completions] == [[0]] * 4
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,14 +14,17 @@ from typing import Any
 import pytest
 import torch
 from client import TOKEN, HttpError, Worker, cross_entropy, encoded, tensor
+from starlette.requests import Request
+from starlette.responses import Response
 
 from specdojo_worker.checkpoints import CheckpointStore
 from specdojo_worker.engine import Engine
+from specdojo_worker.errors import ComputeError, RequestError
 from specdojo_worker.models import Runtime
 from specdojo_worker.openai import OpenAi
 from specdojo_worker.rest import Rest
 from specdojo_worker.server import Api
-from specdojo_worker.web import TokenGuard
+from specdojo_worker.web import MAX_BODY, MAX_MESSAGE, TokenGuard, guarded
 from specdojo_worker.workspace import Workspace
 
 SEQUENCE = [5, 9, 30, 31, 7, 8, 50, 51, 52, 1]
@@ -52,6 +57,10 @@ def inputs(**change: Any) -> Body:
 
 def sampled(ids: dict[str, str], params: Body | None = None, **change: Any) -> Body:
     return {"sampling_session_id": ids["sampling"], "seq_id": 50, "num_samples": 1, "prompt": encoded([5, 6]), "sampling_params": params or {}, **change}
+
+
+def stepped(ids: dict[str, str], **adam: float) -> Body:
+    return {"model_id": ids["model"], "seq_id": 50, "adam_params": adam}
 
 
 def policy(**change: Any) -> Body:
@@ -199,6 +208,13 @@ CASES: list[tuple[str, Callable[[dict[str, str]], Any], int, str]] = [
         422,
         "age_encryption_recipients",
     ),
+    ("optim_step", lambda ids: stepped(ids, learning_rate=10**400), 422, "adam_params.learning_rate"),
+    ("optim_step", lambda ids: stepped(ids, learning_rate=1e300), 422, "adam_params.learning_rate"),
+    ("optim_step", lambda ids: stepped(ids, learning_rate=0.1, eps=0), 422, "adam_params.eps"),
+    ("optim_step", lambda ids: {**stepped(ids, learning_rate=0.1), "seq_id": 2**63}, 422, "seq_id"),
+    ("asample", lambda ids: sampled(ids, {"grammar": "root ::= $"}), 422, "sampling_params.grammar"),
+    ("asample", lambda ids: sampled(ids, {"grammar": 'root ::= "a" | other'}), 422, "sampling_params.grammar"),
+    ("create_model", lambda ids: {"session_id": ids["session"], "model_seq_id": 10**400}, 422, "model_seq_id"),
     ("load_weights", lambda ids: {"model_id": ids["model"], "seq_id": 50, "path": "x"}, 422, "path"),
     ("load_weights", lambda ids: {"model_id": ids["model"], "seq_id": 50, "path": "tinker://a/weights/b"}, 404, "path"),
     ("load_weights", lambda ids: {"session_id": ids["session"], "model_seq_id": 8, "path": ids["sampler"], "optimizer": True}, 422, "optimizer"),
@@ -227,6 +243,9 @@ def test_the_field_is_named(worker: Worker, ids: dict[str, str], call: str, body
     ("method", "path", "status"),
     [
         ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api/v1/healthz/", 404),
+        ("GET", "//api/v1/healthz", 404),
+        ("GET", f"/api/v1/{'a' * 20_000}", 404),
         ("GET", "/api/v1/create_model", 405),
         ("GET", "/api/v1/training_runs/nobody", 404),
         ("GET", "/api/v1/training_runs/a%2Fb", 404),
@@ -242,7 +261,7 @@ def test_unknown_addresses(worker: Worker, method: str, path: str, status: int) 
     with pytest.raises(HttpError) as caught:
         worker.request(method, path)
     assert caught.value.status == status
-    assert caught.value.body["detail"]
+    assert 0 < len(caught.value.body["detail"]) <= MAX_MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -251,6 +270,9 @@ def test_unknown_addresses(worker: Worker, method: str, path: str, status: int) 
         (b"{", {}, 422),
         (b'{"model_id": NaN', {}, 422),
         (b"\xff\xfe", {}, 422),
+        (b'{"model_id": "\\ud83d"}', {}, 422),
+        (b'{"model_id": "\xed\xa0\xbd"}', {}, 422),
+        ('{"model_id": "a"}'.encode("utf-16"), {}, 422),
         (b"[" * 100_000, {}, 422),
         (b"\x28\xb5\x2f\xfd", {"Content-Encoding": "zstd"}, 415),
         (b"\x0a\xff\xff\xff\xff\x0f", {"Content-Type": "application/x-protobuf"}, 422),
@@ -353,7 +375,7 @@ WHOLE: dict[str, Callable[[dict[str, str]], Body]] = {
     "retrieve_future": lambda ids: {"request_id": "nothing"},
     "cancel_future": lambda ids: {"request_id": "nothing"},
 }
-ODD = (None, [], {}, "", "x", "\0", -1, 0.5, 1e308, 2**70, True, ["x"], [[]], {"x": 1})
+ODD = (None, [], {}, "", "x", "\0", "\ud800", -1, 0.5, 1e308, float("nan"), 2**70, 10**400, True, ["x"], [[]], {"x": 1})
 
 
 def changed(value: Any) -> Iterator[Any]:
@@ -381,6 +403,98 @@ def test_no_odd_value_is_a_fault_of_the_worker(worker: Worker, ids: dict[str, st
             assert error.body["detail"].startswith(error.body["field"]), body
         answered += 1
     assert answered > 10
+
+
+WRITTEN: dict[str, Callable[[str], Body]] = {
+    "/v1/chat/completions": lambda base: {
+        "model": base,
+        "messages": [{"role": "user", "content": "ab"}, {"role": "assistant", "content": [{"type": "text", "text": "c"}]}],
+        **{"max_completion_tokens": 1, "temperature": 1, "top_p": 1, "n": 1, "seed": 1, "stop": ["z"], "logprobs": True},
+        **{"top_logprobs": 0, "logit_bias": {}, "stream": False, "stream_options": {"include_usage": True}},
+    },
+    "/v1/completions": lambda base: {
+        "model": base,
+        "prompt": ["ab", [5, 6]],
+        **{"max_tokens": 1, "temperature": 1, "top_p": 1, "n": 1, "seed": 1, "stop": ["z"], "logprobs": 0, "echo": False},
+    },
+}
+
+
+@pytest.mark.parametrize("path", WRITTEN)
+def test_no_odd_value_is_a_fault_of_the_calls_for_text(worker: Worker, ids: dict[str, str], path: str) -> None:
+    refused = 0
+    for body in changed(WRITTEN[path](ids["base"])):
+        if isinstance(body, dict) and body.get("model") == "x":
+            continue  # the name of a model that could be downloaded
+        try:
+            worker.request("POST", path, body)
+        except HttpError as error:
+            said = error.body["error"]
+            assert error.status < 500, body
+            assert said["message"].startswith(said["param"]), body
+            refused += 1
+    assert refused > 50
+
+
+def test_a_model_that_cannot_be_had_is_named_by_the_callers_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = CheckpointStore(tmp_path)
+    api = Api(Engine(1), Workspace(Runtime(torch.device("cpu"), torch.float32), store), store)
+
+    def nowhere(name: str) -> Path:
+        raise ComputeError(f"base_model: {name!r} cannot be had")
+
+    monkeypatch.setattr(api.workspace.bases, "directory", nowhere)
+    for field in ("model", "base_model"):
+        with pytest.raises(RequestError) as caught:
+            asyncio.run(api.tokenizer("owner/name", field))
+        assert (caught.value.status, caught.value.field, caught.value.message) == (404, field, f"{field}: 'owner/name' cannot be had")
+
+
+def exchange(worker: Worker, request: bytes, *, hang_up: bool = False) -> bytes:
+    """What the worker says to these bytes, to the end of the connection."""
+    with socket.create_connection(("127.0.0.1", worker.ready["port"]), 300) as connection:
+        connection.sendall(request)
+        if hang_up:
+            return b""
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def head(length: int) -> bytes:
+    lines = ["POST /api/v1/create_session HTTP/1.1", "Host: here", f"X-API-Key: {TOKEN}", f"Content-Length: {length}", "Connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_body_that_is_too_large_is_not_waited_for(worker: Worker) -> None:
+    said = exchange(worker, head(MAX_BODY + 1) + b"{")
+    assert said.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["field"] == "body"
+
+
+def test_clients_that_hang_up_within_a_body(worker: Worker, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(20):
+        exchange(worker, head(100) + b'{"tags": [', hang_up=True)
+    assert worker.get("healthz") == {"status": "ok"}
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_refusal_quotes_only_so_much(worker: Worker, ids: dict[str, str]) -> None:
+    long = "a" * 100_000
+    for body in ({"model_id": long}, losses(ids, loss_fn_config={long: 1})):
+        with pytest.raises(HttpError) as caught:
+            worker.post("forward_backward", body)
+        assert caught.value.status in (404, 422)
+        assert max(len(caught.value.body["detail"]), len(caught.value.body["field"])) <= MAX_MESSAGE
+
+
+@pytest.mark.parametrize(("error", "status", "field"), [(MemoryError(), 413, "body"), (KeyError("x"), 500, None)])
+def test_what_no_one_foresaw_is_answered_in_json(error: Exception, status: int, field: str | None) -> None:
+    async def fails(request: Request) -> Response:
+        raise error
+
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b"", "server": ("here", 1)})
+    found = asyncio.run(guarded(fails)(request))
+    assert found.status_code == status
+    assert json.loads(bytes(found.body))["field"] == field
 
 
 def test_no_file_outside_a_checkpoint(worker: Worker, ids: dict[str, str]) -> None:

@@ -11,9 +11,10 @@ from conftest import FP32
 from transformers import AutoModelForCausalLM
 
 from specdojo_worker import sampling
+from specdojo_worker.decoding import blocks
 from specdojo_worker.models import Network, load
 from specdojo_worker.rng import uniforms
-from specdojo_worker.sampling import SampleSpec, sample
+from specdojo_worker.sampling import Request, Row, SampleOutput, Sampler, SampleSpec, sample
 
 
 def spec(prompt: list[int] | np.ndarray, **changes: object) -> SampleSpec:
@@ -83,19 +84,64 @@ def test_a_row_does_not_depend_on_its_neighbours(network: Network, rng: np.rando
     assert sample(network, None, [spec(specs[0].prompt, seed=99)]) != sample(network, None, [spec(specs[0].prompt, seed=5)])
 
 
-def test_chunks_change_nothing_but_the_batch(directories: dict[str, Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = load(directories["qwen3"], FP32)
-    specs = [spec(p, seed=i, count=6) for i, p in enumerate(menu_prompts(rng))]
+def tokens_of(outputs: list[SampleOutput]) -> list[list[list[int]]]:
+    return [[c.tokens for c in output.completions] for output in outputs]
+
+
+@pytest.mark.parametrize("most", [1, 5, 8])
+def test_waiting_rows_take_the_places_of_finished_ones(
+    most: int, directories: dict[str, Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = load(directories["qwen3"], FP32).freeze()
+    specs = [spec(p, seed=i, count=6, max_tokens=3 + 40 * (i % 2), prompt_logprobs=i == 2) for i, p in enumerate(menu_prompts(rng))]
     whole = sample(network, None, specs)
-    monkeypatch.setattr(sampling, "MAX_ROWS", 8)
-    assert len(sampling._chunks(specs, *sampling._room(network))) > 3
-    for a, b in zip(whole, sample(network, None, specs), strict=True):
-        assert [c.tokens for c in a.completions] == [c.tokens for c in b.completions]
-    # A request whose completions alone are too many is split; its draws stay.
-    monkeypatch.setattr(sampling, "MAX_ROWS", 1)
-    assert [part.first for part in sampling._parts(network, specs[0], *sampling._room(network))] == [0, 4]
-    for a, b in zip(whole, sample(network, None, specs), strict=True):
-        assert [c.tokens for c in a.completions] == [c.tokens for c in b.completions]
+    assert len({len(c.tokens) for output in whole for c in output.completions}) > 8
+    sizes: list[int] = []
+    compute = sampling._Batch._compute
+    monkeypatch.setattr(sampling._Batch, "_compute", lambda self: sizes.append(len(self.rows)) or compute(self))
+    monkeypatch.setattr(sampling, "MAX_ROWS", most)
+    again = sample(network, None, specs)
+    assert tokens_of(again) == tokens_of(whole)
+    assert again[2].prompt_logprobs is not None
+    assert max(sizes) == most
+    # Without refilling, a batch of rows with 3 and with 43 tokens would be mostly empty.
+    assert sum(sizes) < 1.6 * sum(len(c.tokens) - 1 for output in whole for c in output.completions)
+
+
+def test_requests_may_come_while_others_are_decoded(network: Network, rng: np.random.Generator) -> None:
+    specs = [spec(p, seed=i, max_tokens=4 + 3 * i) for i, p in enumerate(menu_prompts(rng))]
+    sampler = Sampler(network)
+    asked = [sampler.add(specs[0])]
+    done: list[Request] = []
+    while not sampler.idle:
+        done.extend(sampler.step())
+        if len(asked) < len(specs):
+            asked.append(sampler.add(specs[len(asked)]))
+    assert sorted(done, key=lambda request: request.number) == asked
+    assert [[c.tokens for c in request.output.completions] for request in asked] == tokens_of(sample(network, None, specs))
+
+
+def test_the_budget_of_memory_bounds_the_batch(directories: dict[str, Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load(directories["qwen3"], FP32)
+    specs = [spec(p, seed=i) for i, p in enumerate(menu_prompts(rng))]
+    whole = tokens_of(sample(network, None, specs))
+    compute = sampling._Batch._compute
+    sizes: list[int] = []
+    monkeypatch.setattr(sampling._Batch, "_compute", lambda self: sizes.append(len(self.rows)) or compute(self))
+    for budget in (1, 400):
+        sizes.clear()
+        monkeypatch.setattr(sampling, "_room", lambda _, budget=budget: budget)
+        assert tokens_of(sample(network, None, specs)) == whole
+        assert max(sizes) == 1 if budget == 1 else 1 < max(sizes) <= 400 // sampling.GROW
+
+
+def test_blocks_hold_groups_of_different_sizes_with_little_waste() -> None:
+    assert blocks([8, 8, 8]) == [(0, 0, 8), (1, 0, 8), (2, 0, 8)]
+    assert blocks([64]) == [(0, 0, 64)]
+    uneven = blocks([64, *[3] * 10])
+    assert len(uneven) * max(n for _, _, n in uneven) < 200
+    for counts in ([64, *[3] * 10], [1], [5, 1, 9, 2]):
+        assert [sum(n for group, _, n in blocks(counts) if group == i) for i in range(len(counts))] == counts
 
 
 def test_groups_share_what_they_have_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +174,9 @@ def test_draws_follow_the_truncated_distribution(changes: dict[str, float], kept
         tempered = probabilities ** (1 / temperature)
         if temperature != 1.0 and "top_p" in changes:
             continue
-        rows = [sampling._Row(0, i, spec([5], temperature=temperature, **changes), 1, [], []) for i in range(4000)]
-        drawn, logprobs = sampling._draw(torch.from_numpy(np.log(probabilities)).float().expand(4000, 4), rows, 0)
+        request = Request(spec([5], temperature=temperature, **changes), None, 0)
+        tokens = sampling._Tokens([Row(request, i, 1) for i in range(4000)], torch.device("cpu"))
+        drawn, logprobs = (x.numpy() for x in tokens.draw(torch.from_numpy(np.log(probabilities)).float().expand(4000, 4)))
         counts = np.bincount(drawn, minlength=4) / 4000
         want = np.where(np.isin(range(4), kept), tempered, 0)
         assert np.abs(counts - want / want.sum()).max() < 0.03
@@ -153,20 +200,20 @@ def test_uniforms_are_uniform_and_differ_in_every_argument() -> None:
 def test_out_of_memory_halves_batches(network: Network, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     specs = [spec(prompt, seed=i) for i, prompt in enumerate(menu_prompts(rng))]
     want = sample(network, None, specs)
-    sample_chunk = sampling._sample_chunk
+    compute = sampling._Batch._compute
     sizes: list[int] = []
 
-    def scarce(network: Network, specs: list[SampleSpec]) -> list[sampling.SampleOutput]:
-        sizes.append(len(specs))
-        if len(specs) > 2:
+    def scarce(self: sampling._Batch) -> torch.Tensor:
+        sizes.append(len(self.rows))
+        if len(self.rows) > 5 and len(sizes) > 3:  # in the middle of the work
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return sample_chunk(network, specs)
+        return compute(self)
 
-    monkeypatch.setattr(sampling, "_sample_chunk", scarce)
+    monkeypatch.setattr(sampling._Batch, "_compute", scarce)
     got = sample(network, None, specs)
-    assert max(sizes) == len(specs)
-    assert [[c.tokens for c in output.completions] for output in got] == [[c.tokens for c in output.completions] for output in want]
+    assert max(sizes) > 5 >= sizes[-1]
+    assert tokens_of(got) == tokens_of(want)
 
-    monkeypatch.setattr(sampling, "_sample_chunk", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(sampling._Batch, "_compute", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
     with pytest.raises(torch.OutOfMemoryError):
         sample(network, None, specs)

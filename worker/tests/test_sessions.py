@@ -15,7 +15,7 @@ import pytest
 import torch
 from client import ROOT, TOKEN, HttpError, Worker, cross_entropy, encoded
 
-from specdojo_worker.checkpoints import CheckpointStore
+from specdojo_worker.checkpoints import CheckpointPath, CheckpointStore
 from specdojo_worker.engine import Engine, Job
 from specdojo_worker.models import Runtime
 from specdojo_worker.server import Api
@@ -122,6 +122,23 @@ def test_a_cancelled_request_is_not_computed(directories: dict[str, Path], tmp_p
     engine.stop(60)
     assert "cancelled" in str(second["error"])
     assert "sequences" in first and "sequences" in third
+
+
+def test_another_worker_on_the_same_folder_leaves_what_is_being_written(tmp_path: Path) -> None:
+    path = CheckpointPath("run", "weights", "one")
+    leftover = tmp_path / "run" / "weights" / ".tmp-of-a-dead-writer"
+    leftover.mkdir(parents=True)
+    (leftover / "half").write_text("x")
+    store = CheckpointStore(tmp_path)
+    with store.writing(path, {"base_model": "b"}) as draft:
+        (draft / "weights").write_text("x")
+        # As it does when it starts.
+        program = "import sys; from pathlib import Path; from specdojo_worker.checkpoints import CheckpointStore; CheckpointStore(Path(sys.argv[1])).sweep()"
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        assert (draft / "weights").exists()
+        assert not leftover.exists()
+    assert (store.require(path, "path") / "weights").read_text() == "x"
+    assert [entry.name for entry in (tmp_path / "run" / "weights").iterdir()] == ["one"]
 
 
 def test_a_parent_that_dies_during_the_start_leaves_no_worker(tmp_path: Path) -> None:
