@@ -230,7 +230,18 @@ export function createAgent<O = UntypedOperations>(options: CreateAgentOptions):
   }
 
   async function decide(question: Question, decideOptions?: DecideOptions): Promise<Decision<O>> {
-    const [decision] = await decideBatch([question], decideOptions);
+    let first: CompletionUsage | undefined;
+    const onUsage = (usage: CompletionUsage): void => {
+      first ??= usage;
+      decideOptions?.onUsage?.(usage);
+    };
+    const [decision] = await decideBatch([question], { ...decideOptions, onUsage });
+    if (first?.completion === 0 && first.finish === "length")
+      throw new SpecdojoError(
+        "prompt-too-long",
+        `The tools and the question take ${first.prompt} tokens, which leaves no room for an answer.`,
+        { place: "decide", remedy: "Shorten the question, or show fewer tools (`k`, or `maxTools`)." },
+      );
     return decision as Decision<O>;
   }
 

@@ -5,7 +5,7 @@ import { SpecdojoError } from "../util/errors.js";
 import { isObject, type JsonObject } from "../util/json.js";
 import { addressForShow, download, isNamedHost } from "./download.js";
 import { createMender } from "./mend-references.js";
-import { own, pointerKeys, pointerTo } from "./pointer.js";
+import { own, pointerTo, referenceTo } from "./pointer.js";
 import { countValues, parseText, type ReadLimits, readSource, type Source, toPlainDocument } from "./read.js";
 import { eachReference, type FoundReference, isExternalReference } from "./references.js";
 import type { Diagnostic } from "./types.js";
@@ -236,8 +236,7 @@ class ExternalReader {
 function localReference(pointer: string, fragment: string): string {
   // An anchor's name stays one; they are looked up by name in the whole bundle.
   if (fragment !== "" && !fragment.startsWith("/")) return `#${fragment}`;
-  const base = pointerKeys(pointer) ?? [];
-  return `#${base.map((key) => `/${encodeURIComponent(pointerTo("", key).slice(1))}`).join("")}${fragment}`;
+  return `${referenceTo(pointer)}${fragment}`;
 }
 
 function localPath(address: URL): string | undefined {

@@ -1,5 +1,5 @@
 import type { JsonObject } from "../util/json.js";
-import { pointerKeys, pointerTo } from "./pointer.js";
+import { pointerKeys, pointerTo, referenceTo } from "./pointer.js";
 import { type FoundReference, References } from "./references.js";
 import type { Diagnostic } from "./types.js";
 
@@ -55,12 +55,10 @@ function around(
   pointer: string,
   leads: (reference: string) => boolean,
 ): string | undefined {
-  const keys = (pointerKeys(pointer) ?? []).map(
-    (key) => `/${encodeURIComponent(pointerTo("", key).slice(1))}`,
-  );
+  const keys = pointerKeys(pointer) ?? [];
   if (keys.length > maxDepth) return undefined;
   for (let depth = keys.length - 1; depth > 0; depth--) {
-    const inside = `#${keys.slice(0, depth).join("")}${reference.slice(1)}`;
+    const inside = `${referenceTo(pointerTo("", ...keys.slice(0, depth)))}${reference.slice(1)}`;
     if (leads(inside)) return inside;
   }
   return undefined;
@@ -82,5 +80,5 @@ function otherSpellings(reference: string): string[] {
 /** A schema that refers to the root means itself, not the document. */
 function enclosingSchema(pointer: string): string | undefined {
   const component = /^\/(?:components\/schemas|definitions)\/[^/]+(?=\/)/.exec(pointer)?.[0];
-  return component === undefined ? undefined : `#${component.split("/").map(encodeURIComponent).join("/")}`;
+  return component === undefined ? undefined : referenceTo(component);
 }

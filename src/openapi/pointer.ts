@@ -48,3 +48,11 @@ export function isTrue(value: unknown): boolean {
 export function schemaList(value: unknown): readonly unknown[] | undefined {
   return Array.isArray(value) ? value : isObject(value) ? [value] : undefined;
 }
+
+/** A `$ref` to a place of its own document, percent-encoded. Half of a surrogate pair stays as it is: it cannot be encoded. */
+export function referenceTo(pointer: string): string {
+  const encoded = pointer
+    .split("/")
+    .map((key) => (/\p{Surrogate}/u.test(key) ? key.replaceAll("%", "%25") : encodeURIComponent(key)));
+  return `#${encoded.join("/")}`;
+}

@@ -184,8 +184,8 @@ function refuse(response: ServerResponse, cause: unknown, { onError }: ServerOpt
   if (response.destroyed) return;
   const known = cause instanceof RequestError ? cause : undefined;
   const explained = SpecdojoError.isInstance(cause) ? cause : undefined;
-  if (known === undefined) onError?.(cause);
   const tooLong = explained?.code === "prompt-too-long";
+  if (known === undefined && !tooLong) onError?.(cause);
   const status = known?.status ?? (tooLong ? 400 : 500);
   const type =
     status >= 500 ? "server_error" : status === 401 ? "authentication_error" : "invalid_request_error";

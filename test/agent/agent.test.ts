@@ -257,16 +257,22 @@ describe("decide", () => {
       tokenId: () => undefined,
     });
     const menu = await petstoreMenu();
-    const ask = (contextLength: number) =>
-      createAgent({ menu, sampler, tokenizer: tokenizer(contextLength), maxTokens: 20 }).decide("Find pet 3");
-    const [all, few, none] = [await ask(100_000), await ask(1000), await ask(10)];
+    const agentOf = (contextLength: number) =>
+      createAgent({ menu, sampler, tokenizer: tokenizer(contextLength), maxTokens: 20 });
+    const [all, few] = [
+      await agentOf(100_000).decide("Find pet 3"),
+      await agentOf(1000).decide("Find pet 3"),
+    ];
     expect(all.shown).toHaveLength(menu.tools.length);
     expect(few.shown.length).toBeGreaterThan(1);
     expect(few.shown.length).toBeLessThan(menu.tools.length);
     expect(few.shown).toContain("getPetById");
     expect(seen).toHaveLength(2);
     expect(seen[1]?.prompt.length).toBeLessThanOrEqual(1000 - 20);
+    // In a batch it must not cost its neighbours their answers.
+    const [none] = await agentOf(10).decideBatch(["Find pet 3", "Find pet 4"]);
     expect(none).toMatchObject({ calls: [], rejected: [{ reason: "no-answer" }] });
+    await expect(agentOf(10).decide("Find pet 3")).rejects.toMatchObject({ code: "prompt-too-long" });
   });
 });
 

@@ -397,6 +397,23 @@ export const hostile: [string, () => string | Uint8Array, Outcome][] = [
     { tools: 1 },
   ],
   [
+    "half a surrogate pair around references that are pasted in",
+    () =>
+      document({
+        "/a": get({
+          parameters: [
+            {
+              name: "a",
+              in: "query",
+              schema: { properties: { "\ud800": { $ref: "#/$defs/A" } }, $defs: { A: { $ref: "#" } } },
+            },
+          ],
+        }),
+        "/\ud800": get({ responses: { 200: { description: "", schema: { $ref: "#/$defs/B" } } } }),
+      }),
+    { tools: 2, code: "reference-mended" },
+  ],
+  [
     "half a surrogate pair",
     () => document({ "/\ud800": get({ operationId: "\udc00", summary: "\ud83d" }) }),
     { tools: 1 },

@@ -59,7 +59,7 @@ export function scripted(
             prompt: 100 + i,
             cached: 90,
             completion: text.length,
-            finish: text === "" ? "length" : "stop",
+            finish: text === "" || text.endsWith("[") ? "length" : "stop",
           });
           return text;
         }),

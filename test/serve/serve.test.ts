@@ -22,7 +22,8 @@ function script(question: string): string | object[] {
   if (question.includes("both")) return [...pet(1), ...pet(2)];
   if (question.includes("wrong")) return pet("three");
   if (question.includes("which")) return calls([], "Which pet? I need the id.");
-  if (question.includes("long")) return "";
+  if (question.includes("long")) return "<tool_call_answer>[";
+  if (question.includes("no room")) return "";
   if (question.includes("weather")) return [{ name: "get_weather", arguments: { city: "Oslo" } }];
   return id === undefined ? [] : pet(Number(id));
 }
@@ -248,6 +249,10 @@ describe("specdojo serve, with the openai package", () => {
       type: "invalid_request_error",
       param,
     });
+  });
+
+  it("a question that leaves no room for an answer is the client's mistake", async () => {
+    await expect(ask("no room")).rejects.toMatchObject({ status: 400, code: "context_length_exceeded" });
   });
 
   it("refuses a wrong token, none, and another model", async () => {

@@ -128,7 +128,12 @@ class GgufSolver implements Solver {
     if (this.#closed !== undefined) throw new Error("The solver is closed.");
     const tools = options.tools?.[index];
     const prompt = this.tokenizer.renderChat([...messages]);
-    const sequence = await this.#sequenceFor(prompt.length + maxTokens);
+    const most = Math.min(maxTokens, this.#contextLength - prompt.length);
+    if (most <= 0) {
+      onUsage?.(index, { prompt: prompt.length, cached: 0, completion: 0, finish: "length" });
+      return "";
+    }
+    const sequence = await this.#sequenceFor(prompt.length + most);
     const state =
       tools === undefined || this.options.constrained === false
         ? undefined
@@ -153,7 +158,7 @@ class GgufSolver implements Solver {
         break;
       }
       tokens.push(token);
-      if (tokens.length >= maxTokens) break;
+      if (tokens.length >= most) break;
       signal?.throwIfAborted();
     }
     onUsage?.(index, {
@@ -166,30 +171,20 @@ class GgufSolver implements Solver {
   }
 
   async room(maxTokens: number): Promise<(tools: readonly RenderableTool[]) => boolean> {
-    const contextLength = Math.min(
-      this.model.trainContextSize,
-      this.tokenizer.contextLength ?? Number.POSITIVE_INFINITY,
-    );
     const { menuRoom } = await import("../../rollout/room.js");
-    return menuRoom(this.tokenizer, this.#style, maxTokens, contextLength);
+    return menuRoom(this.tokenizer, this.#style, maxTokens, this.#contextLength);
+  }
+
+  get #contextLength(): number {
+    return Math.min(this.model.trainContextSize, this.tokenizer.contextLength ?? Number.POSITIVE_INFINITY);
   }
 
   /** The one sequence, in a context that holds so many tokens. */
   async #sequenceFor(tokens: number): Promise<LlamaSequence> {
     if (this.#sequence !== undefined && tokens <= this.#size) return this.#sequence;
-    const limit = this.model.trainContextSize;
-    if (tokens > limit)
-      throw new SpecdojoError(
-        "prompt-too-long",
-        `The tools, the question and the answer take ${tokens} tokens; the model reads ${limit}.`,
-        {
-          place: this.options.file,
-          remedy: "Show fewer tools (`k`, or `maxTools`), or allow shorter answers.",
-        },
-      );
     await this.#context?.dispose();
     this.#sequence = undefined;
-    this.#size = Math.min(limit, Math.ceil(tokens / contextStep) * contextStep);
+    this.#size = Math.min(this.#contextLength, Math.ceil(tokens / contextStep) * contextStep);
     this.#context = await this.model.createContext({
       contextSize: this.#size,
       sequences: 1,
