@@ -24,9 +24,16 @@ export interface RawParameter {
 const places = new Set(["path", "query", "header", "cookie"]);
 /** Every place of any version. */
 const allPlaces = [...places, "body", "formData", "querystring"];
-/** OpenAPI 3 says that parameters for these are ignored: what a call needs of them comes from elsewhere. */
-const ignoredHeaders = new Set(["accept", "content-type", "authorization"]);
+const clientHeaders = new Set(["accept", "content-type", "authorization"]);
 type Style = ParameterBinding["style"];
+
+/**
+ * Is it a header that is the client's matter, not that of who asks? OpenAPI 3 says that parameters for these are ignored: what
+ * a call needs of them comes from elsewhere.
+ */
+export function isClientHeader(binding: { in: string; name: string }): boolean {
+  return binding.in === "header" && clientHeaders.has(binding.name.toLowerCase());
+}
 
 /** The parameters of an operation with those of its path item; references followed, the operation's own win. */
 export function collectParameters(
@@ -149,8 +156,7 @@ export function toParameters(
       });
       continue;
     }
-    const ignored =
-      place === "header" && version !== "2.0" && ignoredHeaders.has(parameter.name.toLowerCase());
+    const ignored = version !== "2.0" && isClientHeader({ in: place, name: parameter.name });
     if (ignored)
       report({
         code: "header-not-needed",

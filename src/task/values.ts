@@ -1,4 +1,5 @@
 import { createArgumentValidator } from "../openapi/arguments.js";
+import { isClientHeader } from "../openapi/parameters.js";
 import type { Tool } from "../openapi/types.js";
 import type { JsonObject, JsonSchemaObject, JsonValue } from "../util/json.js";
 import type { Random } from "../util/random.js";
@@ -38,9 +39,6 @@ export interface ValueSampler {
   arguments(tool: Tool, optional: readonly string[], random: Random): JsonObject | null;
 }
 
-/** Headers that are a matter of the client, not of what a person asks for. */
-const clientHeaders = new Set(["accept", "authorization", "content-type"]);
-
 /** Names of a tool's optional parameters whose values a person can say, in schema order. */
 export function optionalParameters(tool: Tool): string[] {
   const root = tool.parameters;
@@ -48,7 +46,7 @@ export function optionalParameters(tool: Tool): string[] {
   return Object.keys(root.properties ?? {}).filter((name) => {
     if (required.has(name)) return false;
     const binding = Object.hasOwn(tool.bindings, name) ? tool.bindings[name] : undefined;
-    if (binding?.in === "header" && clientHeaders.has(binding.name.toLowerCase())) return false;
+    if (binding !== undefined && isClientHeader(binding)) return false;
     const views = propertyViews([root], name, root);
     return !views.some(
       ({ format, readOnly }) => format === "binary" || format === "byte" || readOnly === true,

@@ -244,9 +244,9 @@ class Workspace:
         network = model.policy.network
         if self._vllm is not None:
             folder = Path(tempfile.mkdtemp(prefix="specdojo-adapter-"))
-            if model.lora.rank:
-                self._write_adapter(model, folder)
-            sampler = self._vllm_sampler(model.base_model, model.lora, folder, lambda: shutil.rmtree(folder, ignore_errors=True))
+            sampler = self._vllm_sampler(
+                model.base_model, model.lora, folder, fill=lambda: self._write_adapter(model, folder), clean=lambda: shutil.rmtree(folder, ignore_errors=True)
+            )
         elif not model.lora.rank:
             sampler = _Sampler(network.copy().freeze(), None, _nothing)
         elif network.size < SMALL:
@@ -338,7 +338,7 @@ class Workspace:
         directory = self.store.require(path, "model_path")
         base_model, lora = self.origin(path)
         if self._vllm is not None:
-            return self._vllm_sampler(base_model, lora, directory, _nothing)
+            return self._vllm_sampler(base_model, lora, directory)
         if lora.rank == 0:
             return _Sampler(load(directory, self.runtime).freeze(), None, _nothing)
         tensors = {k.removeprefix(ADAPTER_PREFIX): v for k, v in read_tensors(directory / ADAPTER_TENSORS).items()}
@@ -399,12 +399,13 @@ class Workspace:
             self._vllm[directory] = VllmBase(directory, self.runtime, limits, rank)
         return self._vllm[directory]
 
-    def _vllm_sampler(self, base_model: str, lora: LoraSpec, folder: Path, clean: Callable[[], None]) -> _Sampler:
-        """folder: holds the adapter; `clean` is called when the sampler goes."""
+    def _vllm_sampler(self, base_model: str, lora: LoraSpec, folder: Path, *, fill: Callable[[], None] = _nothing, clean: Callable[[], None] = _nothing) -> _Sampler:
+        """folder: holds the adapter, once `fill` was called; `clean` is called when the sampler goes, or cannot be made."""
         try:
             if not lora.rank or lora.unembed:
                 what = "an adapter of the output layer" if lora.rank else "all weights trained (rank 0)"
                 raise ComputeError(f"lora_config: vLLM samples no model with {what}; train with LoRA, or start the worker without --sampler vllm")
+            fill()
             base = self._vllm_base(base_model)
             adapter = base.adapter(folder, lora.rank)
         except Exception:
