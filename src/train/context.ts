@@ -4,6 +4,7 @@ import type { AdamParams, Backend, Datum, TrainingClient } from "../backend/type
 import type { Tool, ToolMenu } from "../openapi/types.js";
 import { menuRoom } from "../rollout/room.js";
 import type { Tokenizer } from "../rollout/tokenizer.js";
+import { createSpecGenerator, type SpecGenerator, type SpecOptions } from "../task/index.js";
 import type { Progress } from "../util/progress.js";
 import type { RunConfig } from "./config.js";
 import type { ReplayItem } from "./replay.js";
@@ -31,6 +32,16 @@ export interface RunContext extends StepContext {
 /** Which tools the prompts of both roles have room for. */
 export function roomFor({ config, tokenizer }: StepContext): (tools: readonly Tool[]) => boolean {
   return menuRoom(tokenizer, config.prompts, Math.max(config.generator.maxTokens, config.solver.maxTokens));
+}
+
+/** Draws specifications as the configuration wants them, of operations that prompts have room for. */
+export function specsOf(
+  context: StepContext,
+  seed: string,
+  options: Partial<SpecOptions> = {},
+): SpecGenerator {
+  const { config, menu } = context;
+  return createSpecGenerator(menu, { seed, answer: config.answer, fits: roomFor(context), ...options });
 }
 
 /** Optimizer settings of one role. */

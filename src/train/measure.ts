@@ -1,15 +1,9 @@
 import type { Datum, SamplingClient, TrainingClient } from "../backend/types.js";
 import { sampleGroups } from "../rollout/rollout.js";
-import {
-  createSpecGenerator,
-  generatorMessages,
-  shownTools,
-  solverMessages,
-  type Task,
-} from "../task/index.js";
+import { generatorMessages, shownTools, solverMessages, type Task } from "../task/index.js";
 import { createRandom } from "../util/random.js";
 import { makeCandidates } from "./candidates-phase.js";
-import { adam, roomFor, type StepContext, trainedTokens } from "./context.js";
+import { adam, type StepContext, specsOf, trainedTokens } from "./context.js";
 import { trainGeneratorStep } from "./generator-phase.js";
 import { policyDatum } from "./grpo.js";
 import { addWork, type Cost, countsOf, fitCost, noWork, type Rates, type Work } from "./plan.js";
@@ -176,7 +170,7 @@ async function grow(most: number, seconds: number, run: (n: number) => Promise<W
 /** Takes steps of each kind as the run does. */
 async function measureSteps(bench: Bench): Promise<StepRates> {
   const { context, options, meter, probes, generator, solver, opponent } = bench;
-  const { config, menu } = context;
+  const { config } = context;
   const { now, seconds } = options;
   const quiet: StepContext = { ...context, progress: { ...context.progress, phase() {}, update() {} } };
   let count = 0;
@@ -191,11 +185,7 @@ async function measureSteps(bench: Bench): Promise<StepRates> {
       probing,
     };
   };
-  const specs = createSpecGenerator(menu, {
-    seed: label("specs"),
-    answer: config.answer,
-    fits: roomFor(context),
-  });
+  const specs = specsOf(context, label("specs"));
   const both = async (most: number, share: number, body: (n: number) => Promise<void>) => {
     const probing: Sample[] = [];
     const own = await grow(most, share * seconds, async (n) => {
@@ -289,11 +279,7 @@ const nothing: Cost = { fixed: 0, each: { ...noWork } };
 async function writeCut(bench: Bench, n: number, maxTokens: number): Promise<Sample[]> {
   const { context, generator } = bench;
   const { config, menu, tokenizer, signal } = context;
-  const specs = createSpecGenerator(menu, {
-    seed: `plan/${config.seed}/cut`,
-    answer: config.answer,
-    fits: roomFor(context),
-  });
+  const specs = specsOf(context, `plan/${config.seed}/cut`);
   const prompts = Array.from({ length: n }, () => specs.next()).map((spec) => ({
     id: spec.id,
     messages: generatorMessages(spec, menu, config.prompts),
@@ -353,11 +339,7 @@ async function measureTokens(bench: Bench): Promise<StepRates> {
     };
     return fitCost([{ n, work: whole }]);
   };
-  const specs = createSpecGenerator(menu, {
-    seed: `plan/${config.seed}/tokens`,
-    answer: config.answer,
-    fits: roomFor(context),
-  });
+  const specs = specsOf(context, `plan/${config.seed}/tokens`);
   const writing = Array.from({ length: config.generator.groups }, () => specs.next()).map((spec) => ({
     id: spec.id,
     messages: generatorMessages(spec, menu, config.prompts),

@@ -1,10 +1,10 @@
 import type { SamplingClient, TrainingClient } from "../backend/types.js";
 import { type MeasuredTask, operationWeights, passRatesByOperation } from "../curriculum/index.js";
-import { createSpecGenerator, type SpecGenerator, type Task } from "../task/index.js";
+import type { SpecGenerator, Task } from "../task/index.js";
 import { toJsonLines, writeAtomic } from "../util/files.js";
 import { makeCandidates } from "./candidates-phase.js";
 import type { RunConfig } from "./config.js";
-import { openModel, type RunContext, rateAt, roomFor } from "./context.js";
+import { openModel, type RunContext, rateAt, specsOf } from "./context.js";
 import { trainGeneratorStep } from "./generator-phase.js";
 import { readCandidates, readTasks } from "./records.js";
 import type { RunPosition } from "./run-directory.js";
@@ -313,13 +313,10 @@ function opponentOf({ backend, baseModel, run }: RunContext, iteration: number):
 
 /** Specifications of one phase. What the Solver failed at in the iteration before is asked for more often. */
 async function specsFor(context: RunContext, iteration: number, phase: string): Promise<SpecGenerator> {
-  const { config, menu, run } = context;
+  const { config, run } = context;
   const measured = iteration === 0 ? [] : await readCandidates(run, iteration - 1);
-  return createSpecGenerator(menu, {
-    seed: `${config.seed}-${iteration + 1}-${phase}`,
-    answer: config.answer,
+  return specsOf(context, `${config.seed}-${iteration + 1}-${phase}`, {
     weights: operationWeights(passRatesByOperation(measured)),
-    fits: roomFor(context),
   });
 }
 
