@@ -100,11 +100,15 @@ def test_waiting_rows_take_the_places_of_finished_ones(
     compute = sampling._Batch._compute
     monkeypatch.setattr(sampling._Batch, "_compute", lambda self: sizes.append(len(self.rows)) or compute(self))
     monkeypatch.setattr(sampling, "MAX_ROWS", most)
+    assert tokens_of(sample(network, None, specs)) == tokens_of(whole)
+    assert max(sizes) == most
+    sizes.clear()
+    monkeypatch.setitem(sampling.REFILL, "cpu", sampling.REFILL["cuda"])
     again = sample(network, None, specs)
     assert tokens_of(again) == tokens_of(whole)
     assert again[2].prompt_logprobs is not None
     assert max(sizes) == most
-    # Without refilling, a batch of rows with 3 and with 43 tokens would be mostly empty.
+    # Batch by batch, one of rows with 3 and with 43 tokens is mostly empty.
     assert sum(sizes) < 1.6 * sum(len(c.tokens) - 1 for output in whole for c in output.completions)
 
 
