@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { type RenderableTool, renderCompact, type ToolMenu } from "../../src/openapi/index.js";
+import { type RenderableTool, renderCompact, renderFull, type ToolMenu } from "../../src/openapi/index.js";
 import {
   generatorCompletion,
   generatorMessages,
@@ -17,6 +17,7 @@ const rows = z
     z.object({
       tools: z.array(z.object({ name: z.string(), description: z.string(), parameters: z.looseObject({}) })),
       menu: z.string(),
+      full: z.string(),
       items: z.array(
         z.object({
           question: z.string(),
@@ -45,8 +46,9 @@ describe("the brief prompts are those of the pretraining corpus", () => {
     const head = `<|system|>${row.menu}`;
     const names = tools.map(({ name }) => name);
 
-    it(`menu ${index}: compact lines`, () => {
+    it(`menu ${index}: both renderings`, () => {
       expect(`Tools:\n${tools.map((tool) => renderCompact(tool)).join("\n")}`).toBe(row.menu);
+      expect(`Tools:\n${tools.map((tool) => renderFull(tool)).join("\n")}`).toBe(row.full);
     });
     for (const [number, item] of row.items.entries())
       it(`menu ${index}, request ${number}: both roles`, () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import re
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from tokenizers import Tokenizer
 
 from specdojo_worker.pretrain import apis
 from specdojo_worker.pretrain import tokenizer as tok
-from specdojo_worker.pretrain.batches import LANES, LENGTH, pack
-from specdojo_worker.pretrain.corpus import rows
+from specdojo_worker.pretrain.batches import BUCKETS, LANES, LENGTH, PROMPT_WEIGHT, pack
+from specdojo_worker.pretrain.corpus import request, rows
 from specdojo_worker.pretrain.golden import golden
 from specdojo_worker.pretrain.model import Decoder, Shape
 from specdojo_worker.pretrain.samples import SEEDS, sample
@@ -69,6 +70,36 @@ def test_gold_calls_fit_their_schemas_and_are_said() -> None:
     assert unsaid < 5  # a few written wordings imply a number
 
 
+def test_menus_have_one_to_forty_operations_in_both_renderings() -> None:
+    drawn = [row for bucket in BUCKETS for row in itertools.islice(rows(41, bucket.sizes, 2), 60)]
+    assert {1, 40} <= {len(row.tools) for row in drawn}
+    in_full = [row for row in drawn if row.menu.startswith('Tools:\n{"name":')]
+    assert 0 < len(in_full) < len(drawn) / 4
+    assert all(json.loads(line)["parameters"]["type"] == "object" for row in in_full for line in row.menu.splitlines()[1:])
+
+
+def test_conversations_have_up_to_five_turns_and_what_is_asked_was_said() -> None:
+    rng = random.Random(6)
+    lengths = set()
+    for row in itertools.islice(rows(43, (6, 12), 1), 150):
+        example = request(rng, row.tools, [], "talk")
+        if not example:
+            continue
+        lengths.add(len(example.turns))
+        assert [role for role, _ in example.turns] == ["user", "assistant"] * (len(example.turns) // 2) + ["user"]
+        said = " ".join(text for role, text in example.turns if role == "user").lower()
+        for value in example.calls[0]["arguments"].values():
+            if isinstance(value, int) and not isinstance(value, bool):
+                assert str(value) in said or (value < len(NUMBERS) and NUMBERS[value] in said), example
+    assert lengths == {3, 5}
+
+
+def test_a_string_may_be_said_as_digits() -> None:
+    menus = (row.tools for row in itertools.islice(rows(44, (6, 12), 1), 60))
+    ids = [op.ref.sample(random.Random(1))[0] for tools in menus for op in tools if op.ref and op.ref.schema == {"type": "string"}]
+    assert any(x.isdigit() for x in ids) and not all(x.isdigit() for x in ids)
+
+
 def test_no_banned_name_or_noun() -> None:
     banned = apis.BANNED
     for row in itertools.islice(rows(21, (4, 12), 4), 400):
@@ -79,7 +110,7 @@ def test_no_banned_name_or_noun() -> None:
 
 def test_a_batch_trains_each_completion_token_at_its_place(small: Tokenizer) -> None:
     [row] = itertools.islice(rows(31, (2, 4), 6), 1)
-    batch = pack(small, [(row.menu, row.branches)], 400)
+    batch = pack(small, [(row.menu, row.branches)], 800)
     flat = batch.lanes.flatten()
     segments = batch.segments.flatten()
     assert len(batch.kinds) >= 3
@@ -94,6 +125,26 @@ def test_a_batch_trains_each_completion_token_at_its_place(small: Tokenizer) -> 
     assert seen <= {b.completion for b in row.branches}
     assert (batch.targets[batch.kinds[-1][2] :] == -100).all()
     assert flat.numel() == LANES * LENGTH
+    # A branch's prompt is trained too, but for its first token, and weighs less.
+    prompts = [(before, start) for before, (_, start, _) in zip([0, *(end for _, _, end in batch.kinds)], batch.kinds, strict=False)]
+    weights = torch.zeros_like(batch.weights)
+    for (begin, start), (_, _, end) in zip(prompts, batch.kinds, strict=True):
+        weights[begin:start], weights[start:end] = PROMPT_WEIGHT, 1.0
+        assert "<|user|>" + small.decode(batch.targets[begin:start].tolist(), skip_special_tokens=False) in {b.prompt for b in row.branches}
+    assert torch.equal(batch.weights, weights)
+
+
+def test_the_loss_weighs_each_token(small: Tokenizer) -> None:
+    [row] = itertools.islice(rows(32, (2, 4), 6), 1)
+    batch = pack(small, [(row.menu, row.branches)], 800)
+    torch.manual_seed(0)
+    model = Decoder(Shape(vocab=small.get_vocab_size(), hidden=64, heads=2, kv_heads=2, head_dim=32, ff=96, layers=2))
+    with torch.no_grad():
+        hidden = model(batch.menu, batch.menu_length, batch.lanes, batch.positions, batch.segments)[:, 800:].flatten(0, 1)
+        chances = (hidden[batch.where].float() @ model.model.embed_tokens.weight.T).log_softmax(-1)
+        terms = [-weight * chances[i, target] for i, (weight, target) in enumerate(zip(batch.weights.tolist(), batch.targets.tolist(), strict=True)) if weight]
+        answers = sum(end - start for _, start, end in batch.kinds)
+        assert model.loss(*batch.inputs()).item() == pytest.approx(sum(terms).item() / answers, rel=0.02)
 
 
 def test_the_export_is_the_trained_model(small: Tokenizer, tmp_path: Path) -> None:

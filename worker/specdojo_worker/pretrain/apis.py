@@ -346,8 +346,12 @@ def make_api(rng: random.Random, size: int, held_out: bool = False) -> list[Oper
     written = list(scenarios.trained(held_out))
     rng.shuffle(written)
     while len(ops) < size:
-        if written and (held_out or rng.random() < 0.6):
+        if written and (held_out or rng.random() < 0.7):
             new = scenario_operations(rng, style, written.pop())
+            things = {op.noun for op in new}
+            if things & nouns:  # "cancel booking 5" would be about either
+                continue
+            nouns |= things
         else:
             noun = resource_noun(rng)
             if noun in nouns or any(w in BANNED for w in noun.split()):

@@ -14,7 +14,7 @@ from torch import Tensor
 from .corpus import Branch, rows
 
 LANES, LENGTH = 5, 160
-TRAINED = 0.55  # share of lane positions that may be trained; what is over is dropped
+PROMPT_WEIGHT = 0.3  # of the loss on a prompt's tokens, beside 1 on a completion's
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Bucket:
     weight: float
 
 
-BUCKETS = [Bucket(160, (1, 6), 5, 0.3), Bucket(352, (4, 14), 3, 0.5), Bucket(704, (12, 30), 2, 0.2)]
-EARLY = [0.75, 0.2, 0.05]  # weights while copying is not learned yet: small menus teach it soonest
+BUCKETS = [Bucket(160, (1, 6), 5, 0.28), Bucket(352, (4, 14), 3, 0.48), Bucket(704, (12, 30), 2, 0.2), Bucket(1056, (26, 40), 1, 0.04)]
+EARLY = [0.75, 0.2, 0.04, 0.01]  # weights while copying is not learned yet: small menus teach it soonest
 
 
 @dataclass
@@ -38,11 +38,12 @@ class Batch:
     segments: Tensor
     where: Tensor
     targets: Tensor
-    kinds: list[tuple[str, int, int]]  # branch kind and its range in `where`
+    weights: Tensor
+    kinds: list[tuple[str, int, int]]  # branch kind and the range of its completion in `where`
     tokens: int  # real tokens
 
     def inputs(self) -> tuple[Tensor, ...]:
-        return self.menu, self.menu_length, self.lanes, self.positions, self.segments, self.where, self.targets
+        return self.menu, self.menu_length, self.lanes, self.positions, self.segments, self.where, self.targets, self.weights
 
 
 def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width: int) -> Batch:
@@ -54,8 +55,8 @@ def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width
     segments = torch.zeros_like(lanes)
     where: list[int] = []
     targets: list[int] = []
+    weights: list[float] = []
     kinds: list[tuple[str, int, int]] = []
-    limit = int(n * LANES * LENGTH * TRAINED)
     tokens = 0
     for i, (text, branches) in enumerate(rows_):
         head = tokenizer.encode("<|system|>" + text).ids
@@ -69,20 +70,22 @@ def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width
             ids = p.ids + c.ids
             size = len(ids) - 1  # the last token is only a target
             lane = next((k for k in range(LANES) if fill[k] + size <= LENGTH), None)
-            if lane is None or len(where) + len(c.ids) > limit:
+            if lane is None:
                 continue
             at = fill[lane]
             fill[lane] += size
             lanes[i, lane, at : at + size] = torch.tensor(ids[:-1])
             positions[i, lane, at : at + size] = torch.arange(size)
             segments[i, lane, at : at + size] = j + 1
-            base = (i * LANES + lane) * LENGTH + at + len(p.ids) - 1
-            kinds.append((b.kind, len(where), len(where) + len(c.ids)))
-            where.extend(range(base, base + len(c.ids)))
-            targets.extend(c.ids)
+            base = (i * LANES + lane) * LENGTH + at
+            kinds.append((b.kind, len(where) + len(p.ids) - 1, len(where) + size))
+            where.extend(range(base, base + size))
+            targets.extend(ids[1:])
+            weights.extend([PROMPT_WEIGHT] * (len(p.ids) - 1) + [1.0] * len(c.ids))
             tokens += size
-    pad = limit - len(where)
-    return Batch(menu, menu_length, lanes, positions, segments, torch.tensor(where + [0] * pad), torch.tensor(targets + [-100] * pad), kinds, tokens)
+    pad = n * LANES * LENGTH - len(where)
+    trained = (torch.tensor(where + [0] * pad), torch.tensor(targets + [-100] * pad), torch.tensor(weights + [0.0] * pad))
+    return Batch(menu, menu_length, lanes, positions, segments, *trained, kinds, tokens)
 
 
 def batches(tokenizer: Tokenizer, seed: int, early: int = 0, held_out: bool = False) -> Iterator[Batch]:

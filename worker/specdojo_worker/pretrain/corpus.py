@@ -70,13 +70,13 @@ def request(rng: random.Random, menu: list[Operation], others: list[Operation], 
         (t1, c1), (t2, c2) = q.sentence(rng, op, few=True), q.sentence(rng, rng.choice(menu), few=True)
         if c1 == c2:
             return None
-        if rng.random() < 0.08:
+        if rng.random() < 0.18:
             t3, c3 = q.sentence(rng, rng.choice(menu), few=True)
             if not t2.endswith("?"):
                 return Example("three", [("user", q.dress(rng, q.two(rng, f"{t1.rstrip('?')}, {t2}", t3), plain=plain))], [c1, c2, c3])
         return Example(kind, [("user", q.dress(rng, q.two(rng, t1, t2), plain=plain))], [c1, c2])
     if kind == "talk":
-        talk = q.conversation(rng, op)
+        talk = q.conversation(rng, op, menu)
         return Example(kind, talk[0], [talk[1]]) if talk else None
     if kind == "ask":
         back = q.lacking(rng, op)
@@ -88,8 +88,14 @@ def request(rng: random.Random, menu: list[Operation], others: list[Operation], 
     return Example(kind, [("user", q.dress(rng, text))], [])
 
 
-def menu_text(menu: list[Operation]) -> str:
-    return "Tools:\n" + "\n".join(compact(o.name, o.description, o.schema) for o in menu)
+def menu_text(menu: list[Operation], full: bool = False) -> str:
+    """The tools as signatures, or as JSON with their schemas."""
+    render = described if full else lambda o: compact(o.name, o.description, o.schema)
+    return "Tools:\n" + "\n".join(map(render, menu))
+
+
+def described(o: Operation) -> str:
+    return json_text({"name": o.name, "description": o.description, "parameters": o.schema})
 
 
 def solver_branch(example: Example) -> Branch:
@@ -123,7 +129,8 @@ def draw_menu(rng: random.Random, size: int, held_out: bool = False) -> tuple[li
     return menu, [o for o in ops if o.name not in chosen][:4] + make_api(rng, 4, held_out)[:4]
 
 
-SOLVER = {"one": 72, "two": 14, "talk": 5, "none": 6, "ask": 3}
+FULL = 0.08  # share of the menus that are rendered in full
+SOLVER = {"one": 65, "two": 16, "talk": 5, "none": 9, "ask": 5}
 GENERATOR = {"one": 80, "two": 12, "talk": 8}
 
 
@@ -131,7 +138,9 @@ def rows(seed: int, sizes: tuple[int, int], branches: int, held_out: bool = Fals
     """Endless rows. `sizes` bounds the number of operations of a menu (both included)."""
     rng = random.Random(seed)
     while True:
-        menu, others = draw_menu(rng, rng.randint(*sizes), held_out)
+        full = rng.random() < FULL
+        size = rng.randint(*sizes)
+        menu, others = draw_menu(rng, rng.randint(1, 5) if full else size, held_out)
         out: list[Branch] = []
         while len(out) < branches:
             role = rng.random()
@@ -140,7 +149,7 @@ def rows(seed: int, sizes: tuple[int, int], branches: int, held_out: bool = Fals
             example = request(rng, menu, others, kind, plain=not solver)
             if example and not example.evaluated:
                 out.append(solver_branch(example) if solver else generator_branch(example, free=role > 0.96))
-        yield Row(menu_text(menu), out, menu)
+        yield Row(menu_text(menu, full), out, menu)
 
 
 def draw(rng: random.Random, weights: dict[str, int]) -> str:

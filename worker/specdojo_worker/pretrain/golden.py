@@ -30,7 +30,7 @@ def golden(seed: int = 70_001, menus: int = 12) -> list[dict[str, Any]]:
                 "free": free.prompt, "free_completion": free.completion,
             })
         tools = [{"name": o.name, "description": o.description, "parameters": o.schema} for o in menu]
-        out.append({"tools": tools, "menu": menu_text(menu), "items": items})
+        out.append({"tools": tools, "menu": menu_text(menu), "full": menu_text(menu, full=True), "items": items})
     return out
 
 

@@ -200,9 +200,11 @@ class Decoder(nn.Module):
             x = block(x, rope, (causal, to_menu, within), width)
         return self.model.norm(x)
 
-    def loss(self, menu: Tensor, menu_length: Tensor, lanes: Tensor, positions: Tensor, segments: Tensor, where: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross entropy. `where` [n]: flat indices into [rows, lanes * length] whose next token is trained; `targets` [n], -100 to skip."""
+    def loss(self, menu: Tensor, menu_length: Tensor, lanes: Tensor, positions: Tensor, segments: Tensor, where: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum of cross entropies by the number of those with weight 1. `where` [n]: flat indices into [rows, lanes * length]
+        whose next token is trained; `targets` [n], -100 to skip; `weights` [n]."""
         h = self(menu, menu_length, lanes, positions, segments)[:, menu.shape[1] :]
         h = h.flatten(0, 1)[where]
         logits = F.linear(h, self.model.embed_tokens.weight.to(h.dtype))
-        return F.cross_entropy(logits.float(), targets, ignore_index=-100)
+        each = F.cross_entropy(logits.float(), targets, ignore_index=-100, reduction="none")
+        return (each * weights).sum() / (weights == 1).sum()

@@ -107,6 +107,16 @@ def integer(low: int, high: int) -> Callable[[random.Random], Spoken]:
     return sample
 
 
+def digits(high: int) -> Callable[[random.Random], Spoken]:
+    """A number that the API takes as a string."""
+
+    def sample(rng: random.Random) -> Spoken:
+        text = str(integer(1, high)(rng)[0])
+        return text, quoted(rng, text, 0.1)
+
+    return sample
+
+
 def decimal(low: float, high: float) -> Callable[[random.Random], Spoken]:
     def sample(rng: random.Random) -> Spoken:
         places = rng.choice([0, 1, 2, 2])
@@ -164,8 +174,10 @@ def code(rng: random.Random) -> str:
         return code(rng)
     if r < 0.5:
         return f"{letters}-{rng.randint(1, 9999)}"
-    if r < 0.75:
+    if r < 0.7:
         return f"{letters}{rng.randint(10, 99999)}"
+    if r < 0.8:
+        return str(rng.randint(10, 999999))
     return "".join(rng.choice("0123456789abcdef") for _ in range(rng.choice([6, 8])))
 
 
@@ -448,8 +460,10 @@ def identifier(rng: random.Random, noun: str) -> Param:
     r = rng.random()
     n = noun.replace("-", " ")
     w = rng.choice(["id", "id", f"{n} id", f"{n} id", f"{n} id", f"{n} id"])
-    if r < 0.58:
+    if r < 0.48:
         return Param(w, INT, integer(1, rng.choice([20, 999, 99999])), required=True)
+    if r < 0.58:
+        return Param(w, STR, digits(rng.choice([20, 999, 99999])), required=True)
     if r < 0.70:
         return Param(w, STR, text_value(code, 0.1), required=True)
     if r < 0.77:

@@ -333,24 +333,63 @@ def same_twice(rng: random.Random, op: Operation) -> tuple[str, list[Call]] | No
     return rng.choice(templates).replace("{r}", both), [{"name": op.name, "arguments": {op.ref.name: x}}, {"name": op.name, "arguments": {op.ref.name: y}}]
 
 
-def conversation(rng: random.Random, op: Operation) -> tuple[list[tuple[str, str]], Call] | None:
+FILLERS = [
+    ("one moment, I have to look something up", "Take your time."), ("sorry, I was on the phone", "No problem. Go on."), ("where was I?", "You were about to say what you need."),
+    ("is the system up today?", "Yes, everything is running."), ("I talked to my colleague about this", "And what did you decide?"), ("thanks for your patience", "You're welcome."),
+    ("let me think", "Of course."), ("this is urgent", "Understood. What do you need?"), ("can you help me with that?", "Yes, I can."), ("we had trouble with this before", "I see. What can I do now?"),
+]
+
+
+def conversation(rng: random.Random, op: Operation, menu: list[Operation]) -> tuple[list[tuple[str, str]], Call] | None:
     """A request over several turns: (role, text) turns ending with the user's, and the call."""
+    talk = follow_up(rng, op, menu) if rng.random() < 0.3 else None
+    talk = talk or one_request(rng, op)
+    if talk and rng.random() < 0.3:
+        said, reply = rng.choice(FILLERS)
+        talk[0][-1:-1] = [("user", dress(rng, said, plain=True)), ("assistant", reply)]
+    return talk
+
+
+def follow_up(rng: random.Random, op: Operation, menu: list[Operation]) -> tuple[list[tuple[str, str]], Call] | None:
+    """A second request about the thing of a first one, which was answered."""
+    first = [o for o in menu if o is not op and o.noun == op.noun and o.ref and op.ref and o.ref.schema == op.ref.schema and o.ref.words == op.ref.words]
+    if not first or [p for p in op.params if p.required and p is not op.ref]:
+        return None
+    before = rng.choice(first)
+    asked, call = sentence(rng, before, few=True)
+    assert before.ref and op.ref
+    value = call["arguments"].get(before.ref.name)
+    it = rng.choice(["it", f"that {op.noun}", f"this {op.noun}", f"the same {op.noun}"])
+    last = about_it(rng, op, it)
+    if value is None or last is None:
+        return None
+    text, more = last
+    reply = rng.choice(["Done.", "Here it is.", "OK.", "All right, that is done.", "Sure, here you are.", "Done. Anything else?"])
+    return [("user", dress(rng, asked)), ("assistant", reply), ("user", dress(rng, text))], {"name": op.name, "arguments": {**more, op.ref.name: value}}
+
+
+def about_it(rng: random.Random, op: Operation, it: str) -> tuple[str, dict[str, Any]] | None:
+    """A request about a thing that was named before, and its arguments but for the reference."""
+    if op.spoken:
+        text, call = worded(rng, op, few=True, instead={next(iter(op.spoken.references)): it})
+        return (text, call["arguments"]) if it in text else None
+    pool = {"get": GET[:9], "delete": DELETE[:5]}.get(op.action) or op.phrases
+    if not pool:
+        return None
+    return rng.choice(pool).replace("{r}", it).replace(" up it", " it up"), {}
+
+
+def one_request(rng: random.Random, op: Operation) -> tuple[list[tuple[str, str]], Call] | None:
     if op.ref and (len(op.params) == 1 or (op.spoken and op.ref.required)) and rng.random() < 0.6:
         value, said = op.ref.sample(rng)
         r = reference(rng, op.noun, op.ref, said, bare=False)
         opening = rng.choice([f"I'm looking at {r}", f"there is a problem with {r}", f"let's talk about {r}", f"do you know {r}?", f"I have {r} here", f"it's about {r}", f"{r} came up again"])
         reply = rng.choice(["What would you like to do with it?", "Sure, what about it?", "Yes. How can I help?", "I see. What do you need?", "All right, go on.", "OK. What should happen with it?"])
-        it = rng.choice(["it", f"that {op.noun}", f"this {op.noun}"])
-        if op.spoken:
-            last, call = worded(rng, op, few=True, instead={next(iter(op.spoken.references)): it})
-            if it not in last:
-                return None
-            return [("user", dress(rng, opening, plain=True)), ("assistant", reply), ("user", dress(rng, last))], {"name": op.name, "arguments": {**call["arguments"], op.ref.name: value}}
-        pool = {"get": GET[:9], "delete": DELETE[:5]}.get(op.action) or op.phrases
-        if not pool:
+        last = about_it(rng, op, rng.choice(["it", f"that {op.noun}", f"this {op.noun}"]))
+        if last is None:
             return None
-        last = rng.choice(pool).replace("{r}", it)
-        return [("user", dress(rng, opening, plain=True)), ("assistant", reply), ("user", dress(rng, last))], {"name": op.name, "arguments": {op.ref.name: value}}
+        text, more = last
+        return [("user", dress(rng, opening, plain=True)), ("assistant", reply), ("user", dress(rng, text))], {"name": op.name, "arguments": {**more, op.ref.name: value}}
     rest = [p for p in op.params if p.required and p is not op.ref and p.kind not in ("object", "boolean", "array")]
     if op.action == "create" and len(rest) == 1 and not op.ref:
         p = rest[0]

@@ -2,6 +2,7 @@
 
 A line's first character says what it is: `=` a scenario, `>` an operation's names, `.` a description, `-` a parameter, `!` an
 imperative wording, `?` another wording, anything else an entity with its nouns; `scenarios/README.md` has the whole format.
+`python -m specdojo_worker.pretrain.scenarios` checks the files and counts.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def parse(text: str, place: str = "") -> list[Scenario]:
 def entity_of(scenario: Scenario, slot: str) -> tuple[str, str] | None:
     """The entity that a slot names and how it is said: "one", "many" or "article"."""
     form = "one"
-    if slot[:1] == "A":
+    if slot[:1].isupper():
         slot = slot[0].lower() + slot[1:]
     for prefix in ("a ", "an "):
         if slot.startswith(prefix) and slot.removeprefix(prefix) in scenario.entities:
@@ -181,7 +182,7 @@ def constant(line: ParamLine, value: str) -> Any:
         if value not in ("true", "false"):
             raise ValueError(f"{line.names[0]!r} is true or false, not {value!r}")
         return value == "true"
-    if line.kind == "int":
+    if line.kind in ("int", "rating", "year"):
         return int(value)
     if line.kind in ("num", "money", "percent"):
         x = float(value)
@@ -363,3 +364,14 @@ def fill(nouns: dict[str, list[str]], scenario: Scenario, text: str) -> str:
 
 def trained(held_out: bool = False) -> Iterator[Scenario]:
     return (s for s in load() if s.held_out == held_out)
+
+
+def main() -> None:
+    scenarios = load()
+    operations = [line for s in scenarios for line in s.operations]
+    wordings = sum(len(line.wordings) for line in operations)
+    print(f"{len(scenarios)} scenarios, {sum(s.held_out for s in scenarios)} of them held out, {len(operations)} operations, {wordings} wordings")
+
+
+if __name__ == "__main__":
+    main()

@@ -66,13 +66,14 @@ def schedule(used: float, warm: float = 0.02, decay: float = 0.45) -> float:
 
 @torch.no_grad()
 def evaluate(model: Decoder, held_out: list[Batch]) -> dict[str, float]:
-    """Share of completions that greedy decoding gets exactly right, by kind of branch, and the mean loss."""
+    """Share of completions that greedy decoding gets exactly right, by kind of branch, and the mean loss on them."""
     right: dict[str, list[bool]] = {}
     losses = []
     for batch in held_out:
         h = model(batch.menu, batch.menu_length, batch.lanes, batch.positions, batch.segments)[:, batch.menu.shape[1] :]
         logits = (h.flatten(0, 1)[batch.where] @ model.model.embed_tokens.weight.to(h.dtype).T).float()
-        losses.append(torch.nn.functional.cross_entropy(logits, batch.targets, ignore_index=-100).item())
+        answers = batch.weights == 1
+        losses.append(torch.nn.functional.cross_entropy(logits[answers], batch.targets[answers]).item())
         hit = logits.argmax(-1) == batch.targets
         for kind, start, end in batch.kinds:
             right.setdefault(kind, []).append(bool(hit[start:end].all()))

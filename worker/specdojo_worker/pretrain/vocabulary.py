@@ -259,6 +259,7 @@ available inventory quantity status complete completed purchase sale price produ
 dog cat friend family school money business company world country state city street phone email message photo image video music book food health report
 """.split()
 
+KNOWN = frozenset(COMMON)
 VOWELS = "a e i o u a e i o ai ea oo ou".split()
 ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl pr st tr sh ch th qu sn bl cr".split()
 CODAS = ["", "", "", "n", "r", "l", "s", "t", "x", "m", "nd", "rk", "st", "ck", "p", "b", "g", "sh"]
@@ -270,7 +271,7 @@ def pseudo_word(rng: random.Random, low: int = 1, high: int = 3) -> str:
         rng.choice(ONSETS) + rng.choice(VOWELS) + (rng.choice(CODAS) if rng.random() < 0.6 else "")
         for _ in range(rng.randint(low, high))
     )
-    return word if word not in BANNED else pseudo_word(rng, low, high)
+    return word if word not in BANNED and word not in KNOWN else pseudo_word(rng, low, high)
 
 
 def plural(noun: str) -> str:
