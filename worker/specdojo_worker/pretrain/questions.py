@@ -49,6 +49,9 @@ def label(p: Param) -> str:
     return p.words
 
 
+PREPOSITIONS = frozenset("after as at before below above between by for from in into of on over past since to under until up with".split())
+
+
 def phrase(rng: random.Random, p: Param, said: str, value: Any) -> str:
     """One parameter with its value in words, such as `with color red`."""
     if p.kind == "boolean":
@@ -63,7 +66,9 @@ def phrase(rng: random.Random, p: Param, said: str, value: Any) -> str:
     patterns = GENERIC
     if p.phrases and rng.random() < 0.62:
         patterns = p.phrases
-    if isinstance(value, list) and patterns is GENERIC:
+    if patterns is GENERIC and label(p).split()[-1] in PREPOSITIONS:
+        patterns = ["{L} {V}"]
+    elif isinstance(value, list) and patterns is GENERIC:
         patterns = ["with {L} {V}", "{L} {V}", "with {L}: {V}", "{L}: {V}"]
     text = rng.choice(patterns).replace("{L}", label(p)).replace("{V}", said)
     return text
