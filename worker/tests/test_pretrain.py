@@ -13,8 +13,9 @@ import torch
 from tokenizers import Tokenizer
 
 from specdojo_worker.pretrain import apis
+from specdojo_worker.pretrain import questions as q
 from specdojo_worker.pretrain import tokenizer as tok
-from specdojo_worker.pretrain.batches import BUCKETS, LANES, LENGTH, PROMPT_WEIGHT, pack
+from specdojo_worker.pretrain.batches import BUCKETS, LANES, LENGTH, PROMPT_WEIGHT, SIZES, batches, pack
 from specdojo_worker.pretrain.corpus import request, rows
 from specdojo_worker.pretrain.golden import golden
 from specdojo_worker.pretrain.model import Decoder, Shape
@@ -71,7 +72,7 @@ def test_gold_calls_fit_their_schemas_and_are_said() -> None:
 
 
 def test_menus_have_one_to_forty_operations_in_both_renderings() -> None:
-    drawn = [row for bucket in BUCKETS for row in itertools.islice(rows(41, bucket.sizes, 2), 60)]
+    drawn = [row for sizes in SIZES for row in itertools.islice(rows(41, sizes, 2), 60)]
     assert {1, 40} <= {len(row.tools) for row in drawn}
     in_full = [row for row in drawn if row.menu.startswith('Tools:\n{"name":')]
     assert 0 < len(in_full) < len(drawn) / 4
@@ -92,6 +93,19 @@ def test_conversations_have_up_to_five_turns_and_what_is_asked_was_said() -> Non
             if isinstance(value, int) and not isinstance(value, bool):
                 assert str(value) in said or (value < len(NUMBERS) and NUMBERS[value] in said), example
     assert lengths == {3, 5}
+
+
+def test_several_things_are_asked_for_at_once() -> None:
+    rng = random.Random(8)
+    lengths = []
+    for op in (op for seed in range(200) for op in apis.make_api(random.Random(seed), 10) if op.action == "bulk"):
+        text, call = q.sentence(rng, op)
+        [things] = call["arguments"].values()
+        assert fits(call["arguments"], op.schema)
+        lengths.append(len(things))
+        for value in (x for thing in things for x in thing.values() if isinstance(x, int) and not isinstance(x, bool)):
+            assert str(value) in text
+    assert set(lengths) == {1, 2, 3}
 
 
 def test_a_string_may_be_said_as_digits() -> None:
@@ -132,6 +146,18 @@ def test_a_batch_trains_each_completion_token_at_its_place(small: Tokenizer) -> 
         weights[begin:start], weights[start:end] = PROMPT_WEIGHT, 1.0
         assert "<|user|>" + small.decode(batch.targets[begin:start].tolist(), skip_special_tokens=False) in {b.prompt for b in row.branches}
     assert torch.equal(batch.weights, weights)
+
+
+def test_batches_are_as_long_as_menus_are(small: Tokenizer) -> None:
+    drawn = list(itertools.islice(batches(small, 51), 40))
+    assert [len(batch.menu) for batch in drawn] == [next(b.rows for b in BUCKETS if b.menu == batch.menu.shape[1]) for batch in drawn]
+    widths = [0, *(b.menu for b in BUCKETS)]
+    for batch in drawn:
+        narrower = widths[widths.index(batch.menu.shape[1]) - 1]
+        assert all(narrower < length <= batch.menu.shape[1] for length in batch.menu_length.tolist())
+    assert len({batch.menu.shape[1] for batch in drawn}) >= 4
+    early = list(itertools.islice(batches(small, 51, early=40), 40))
+    assert sum(b.menu_length.float().mean() for b in early) < sum(b.menu_length.float().mean() for b in drawn)
 
 
 def test_the_loss_weighs_each_token(small: Tokenizer) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import scenarios
 from . import vocabulary as v
-from .parameters import INT, Param, attribute, enum_array, identifier, integer, paging
+from .parameters import INT, Param, attribute, enum_array, identifier, integer, paging, things
 from .scenarios import OperationLine, Scenario, Spoken
 
 BANNED = v.BANNED
@@ -29,7 +29,7 @@ FORMATS = {"date", "date-time", "time", "email", "uuid", "uri", "ipv4", "binary"
 class Operation:
     name: str
     description: str
-    action: str  # list | get | create | update | delete | verb | fact | global | scenario
+    action: str  # list | get | create | update | delete | bulk | verb | fact | global | scenario
     noun: str
     params: list[Param]
     ref: Param | None = None  # the parameter that picks the thing
@@ -258,6 +258,13 @@ def resource_operations(rng: random.Random, style: Style, noun: str) -> list[Ope
             continue
         text = finish(rng, style, rng.choice([f"Get the {fact} of {v.a(noun)}", f"Returns the {fact} of {v.a(noun)}", f"{fact.capitalize()} of {v.a(noun)}", f"{noun.capitalize()} {fact}"]))
         add("fact", name, text if rng.random() < style.describe else "", [ref], ref=ref, phrases=v.FACTS[fact])
+    if rng.random() < 0.15:
+        raw = [p for p in attributes(rng, rng.randint(2, 5)) if p.kind not in ("object", "array")]
+        if raw:
+            body = things(rng, rng.choice(["body", "body", ns, "items"]), raw)
+            tail = rng.choice(["", "in bulk", "batch", "with list", "from list"])
+            text = finish(rng, style, rng.choice([f"Creates several {ns} at once", f"Add a list of {ns}", f"Create many {ns} from an array", f"Bulk creation of {ns}"]))
+            add("bulk", style.op(verb("create"), ns, tail), text if rng.random() < style.describe else "", required_some(rng, [style.param(body)], 0.8))
     for _ in range(rng.choice([0, 0, 0, 0, 1])):
         words, descs, phrases = rng.choice(v.GLOBALS)
         name = style.spell(style.ops, words.format(ns=ns, n=noun) if rng.random() < 0.5 else "get " + words.format(ns=ns, n=noun))

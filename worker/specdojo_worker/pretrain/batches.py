@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,13 +19,15 @@ PROMPT_WEIGHT = 0.3  # of the loss on a prompt's tokens, beside 1 on a completio
 @dataclass(frozen=True)
 class Bucket:
     menu: int  # tokens of the longest menu
-    sizes: tuple[int, int]  # operations
     rows: int
-    weight: float
 
 
-BUCKETS = [Bucket(160, (1, 6), 5, 0.28), Bucket(352, (4, 14), 3, 0.48), Bucket(704, (12, 30), 2, 0.2), Bucket(1056, (26, 40), 1, 0.04)]
-EARLY = [0.75, 0.2, 0.04, 0.01]  # weights while copying is not learned yet: small menus teach it soonest
+BUCKETS = [Bucket(160, 4), Bucket(320, 4), Bucket(640, 3), Bucket(1152, 2), Bucket(1792, 1)]
+SIZES = {(1, 6): 0.25, (4, 14): 0.55, (12, 30): 0.17, (26, 40): 0.03}
+"""Operations of a menu (least, most) and how often. A row goes to the narrowest bucket that holds it: were the width drawn first,
+menus of short signatures would be seen far too often."""
+EARLY = [0.75, 0.2, 0.04, 0.01]
+"""Weights while copying is not learned yet: small menus teach it soonest."""
 
 
 @dataclass
@@ -89,16 +90,21 @@ def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width
 
 
 def batches(tokenizer: Tokenizer, seed: int, early: int = 0, held_out: bool = False) -> Iterator[Batch]:
-    """Endless batches; the buckets are drawn by weight, the first `early` batches by the weights of `EARLY`. With
-    `held_out` of the scenarios that are kept for measuring."""
+    """Endless batches, each of one bucket; the sizes of menus are drawn by weight, for the first `early` batches by the weights
+    of `EARLY`. With `held_out` of the scenarios that are kept for measuring."""
     rng = random.Random(seed)
-    sources = [rows(seed * 1000 + i, b.sizes, 17, held_out) for i, b in enumerate(BUCKETS)]
-    for n in itertools.count():
-        i = rng.choices(range(len(BUCKETS)), EARLY if n < early else [b.weight for b in BUCKETS])[0]
-        bucket = BUCKETS[i]
-        chosen: list[tuple[str, list[Branch]]] = []
-        while len(chosen) < bucket.rows:
-            row = next(sources[i])
-            if len(tokenizer.encode(row.menu).ids) + 1 <= bucket.menu:
-                chosen.append((row.menu, row.branches))
-        yield pack(tokenizer, chosen, bucket.menu)
+    sources = [rows(seed * 1000 + i, sizes, 17, held_out) for i, sizes in enumerate(SIZES)]
+    waiting: dict[Bucket, list[tuple[str, list[Branch]]]] = {bucket: [] for bucket in BUCKETS}
+    made = 0
+    while True:
+        [source] = rng.choices(sources, EARLY if made < early else list(SIZES.values()))
+        row = next(source)
+        length = len(tokenizer.encode(row.menu).ids) + 1
+        bucket = next((b for b in BUCKETS if length <= b.menu), None)
+        if bucket is None:
+            continue
+        waiting[bucket].append((row.menu, row.branches))
+        if len(waiting[bucket]) == bucket.rows:
+            yield pack(tokenizer, waiting[bucket], bucket.menu)
+            waiting[bucket] = []
+            made += 1

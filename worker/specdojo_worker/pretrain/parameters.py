@@ -205,7 +205,7 @@ def note(rng: random.Random) -> str:
     t, w = rng.choice(v.THINGS), word(rng)
     return rng.choice([
         f"needs a new {w}", f"call {person(rng)} first", f"very {rng.choice(v.ADJECTIVES)} {w}", f"the {w} is {rng.choice(v.ADJECTIVES)}",
-        f"arrived with a {rng.choice(v.ADJECTIVES)} {w}", f"do not move the {t}", f"check the {w} again", "great service",
+        f"arrived with {v.a(f'{rng.choice(v.ADJECTIVES)} {w}')}", f"do not move the {t}", f"check the {w} again", "great service",
         f"{w} missing", "leave at the door", "as discussed", f"too {rng.choice(v.ADJECTIVES)}", f"keep away from the {t}", f"about the {t} {w}",
     ])
 
@@ -413,27 +413,44 @@ def nested(rng: random.Random) -> Param:
         fields.append(p)
     if rng.random() < 0.35 and not any(p.words == "id" for p in fields):
         fields.insert(0, Param("id", INT, integer(1, 999)))
-    many = head in ("items", "tags") and rng.random() < 0.8
+    if head in ("items", "tags") and rng.random() < 0.8:
+        return things(rng, head, fields)
+    schema, sample = thing(rng, fields)
+    return Param(head, schema, sample, ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"])
+
+
+def thing(rng: random.Random, fields: list[Param]) -> tuple[dict[str, Json], Callable[[random.Random], Spoken]]:
+    """Schema and sampler of an object with these properties, some of them required."""
     required = [p.words for p in fields if rng.random() < 0.4]
-    props = {p.words: p.schema for p in fields}
-    schema: dict[str, Json] = {"type": "object", "properties": props}
+    schema: dict[str, Json] = {"type": "object", "properties": {p.words: p.schema for p in fields}}
     if required:
         schema["required"] = required
 
-    def one(r: random.Random) -> Spoken:
+    def sample(r: random.Random) -> Spoken:
         chosen = [p for p in fields if p.words in required or r.random() < 0.55] or [r.choice(fields)]
         value, said = {}, []
         for p in chosen:
             x, s = p.sample(r)
+            if p.kind == "boolean":
+                s = "true" if x else "false"
             value[p.words] = x
             said.append(f"{p.words} {s}" if r.random() < 0.8 or len(chosen) > 1 else s)
         return value, joined(r, said).replace(" or ", " and ")
 
-    def sample(r: random.Random) -> Spoken:
-        x, s = one(r)
-        return ([x], s) if many else (x, s)
+    return schema, sample
 
-    return Param(head, {"type": "array", "items": schema} if many else schema, sample, ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"])
+
+def things(rng: random.Random, words: str, fields: list[Param]) -> Param:
+    """An array of one to three such objects."""
+    schema, one = thing(rng, fields)
+
+    def sample(r: random.Random) -> Spoken:
+        values, said = zip(*(one(r) for _ in range(r.choice([1, 1, 2, 2, 3]))), strict=True)
+        if len(said) == 1:
+            return list(values), said[0]
+        return list(values), r.choice(["; ".join(said), "one with " + ", one with ".join(said), "first " + ", then ".join(said), " and another one with ".join(said)])
+
+    return Param(words, {"type": "array", "items": schema}, sample, ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"])
 
 
 def paging(rng: random.Random) -> Param:

@@ -119,6 +119,12 @@ def pick(rng: random.Random, op: Operation, *, few: bool = False) -> list[Param]
     return [p for p in op.params if p.required or id(p) in chosen]
 
 
+BULK = [
+    "create these {ns}: {V}", "add these {ns}: {V}", "add several {ns} at once: {V}", "here are the new {ns}: {V}", "register the following {ns}: {V}", "the list of new {ns}: {V}", "put these {ns} in: {V}",
+    "we have new {ns}, {V}", "new {ns} for the list: {V}", "make {ns} with {V}",
+]
+
+
 def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[str, Call]:
     """One request and its call. The sentence starts in lower case and may end in a question mark."""
     if op.spoken:
@@ -170,6 +176,10 @@ def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[s
             text = tail(rng.choice(CREATE).replace("{x}", x), "", x, join(rng, [said(p) for p in rest]))
     elif op.action == "update":
         text = update(rng, r, rest, drawn)
+    elif op.action == "bulk":
+        [(value, several)] = [p.sample(rng) for p in op.params]
+        call = {"name": op.name, "arguments": {op.params[0].name: value}}
+        text = rng.choice(BULK).replace("{ns}", ns).replace("{V}", several)
     else:
         spoken = rng.choice(op.phrases)
         text = spoken if op.action == "global" else spoken.replace("{r}", r)
