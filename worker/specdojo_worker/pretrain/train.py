@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--ff", type=int, default=640)
+    parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon", help="of the matrices; adamw wants a rate of about 0.001")
     parser.add_argument("--rate", type=float, default=0.025)
     parser.add_argument("--embedding-rate", type=float, default=0.004)
     args = parser.parse_args()
@@ -148,8 +149,12 @@ def main() -> None:
     model = Decoder(shape)
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.dim() != 2 or "embed" in n]
-    muon = Muon(matrices)
-    adam = torch.optim.AdamW(others, lr=args.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    groups = [{"params": others, "peak": args.embedding_rate, "weight_decay": 0.0}]
+    if args.optimizer == "adamw":
+        groups.append({"params": matrices, "peak": args.rate, "weight_decay": 0.01})
+    muon = Muon(matrices if args.optimizer == "muon" else [])
+    adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    clipped = [p for group in groups for p in group["params"]]
     step, seconds, tokens = 0, 0.0, 0
     if args.start and not state_file.exists():
         model.load_state_dict(load_file(args.start / "model.safetensors"))
@@ -174,10 +179,10 @@ def main() -> None:
         batch = next(stream)
         loss = loss_fn(*batch.inputs())
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        torch.nn.utils.clip_grad_norm_(clipped, 1.0)
         muon.step(args.rate * share)
         for group in adam.param_groups:
-            group["lr"] = args.embedding_rate * share
+            group["lr"] = group["peak"] * share
         adam.step()
         model.zero_grad(set_to_none=True)
         step += 1
