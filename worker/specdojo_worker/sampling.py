@@ -41,7 +41,7 @@ DROP = 0.75
 
 REFILL = {"cpu": 0.0, "cuda": 0.75}
 """When no more than this share of a full batch is left, waiting rows join. A GPU computes many rows as fast as few; on a CPU
-filling places cost 2 to 8 % (`bench/gpu.py`), so the next batch waits for the last row."""
+filling places costs more than it saves (`bench/gpu.py`), so the next batch waits for the last row."""
 
 SHARED_LEAST = 64
 """Prompts with at least this many tokens in common may be decoded as one group,"""
