@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from tokenizers import Tokenizer
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .corpus import Branch, rows
 
-LANES, LENGTH = 5, 160
+LANES, LENGTH = 3, 288
 PROMPT_WEIGHT = 0.3  # of the loss on a prompt's tokens, beside 1 on a completion's
 
 
@@ -32,19 +33,20 @@ EARLY = [0.75, 0.2, 0.04, 0.01]
 
 @dataclass
 class Batch:
-    menu: Tensor
-    menu_length: Tensor
-    lanes: Tensor
+    """Rows of one menu and lanes of branches. Positions count from the menu's end; segment 0 is padding; trained are the tokens after
+    `where`, flat indices into [rows * lanes * length]."""
+
+    menu: Tensor  # [rows, width] int64
+    menu_length: Tensor  # [rows]
+    lanes: Tensor  # [rows, lanes, length], as positions and segments
     positions: Tensor
     segments: Tensor
-    where: Tensor
-    targets: Tensor
-    weights: Tensor
+    where: Tensor  # [n]
+    targets: Tensor  # [n], -100 to skip
+    weights: Tensor  # [n]
     kinds: list[tuple[str, int, int]]  # branch kind and the range of its completion in `where`
     tokens: int  # real tokens
-
-    def inputs(self) -> tuple[Tensor, ...]:
-        return self.menu, self.menu_length, self.lanes, self.positions, self.segments, self.where, self.targets, self.weights
+    characters: int  # of the completions
 
 
 def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width: int) -> Batch:
@@ -58,7 +60,7 @@ def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width
     targets: list[int] = []
     weights: list[float] = []
     kinds: list[tuple[str, int, int]] = []
-    tokens = 0
+    tokens = characters = 0
     for i, (text, branches) in enumerate(rows_):
         head = tokenizer.encode("<|system|>" + text).ids
         menu[i, : len(head)] = torch.tensor(head)
@@ -66,27 +68,30 @@ def pack(tokenizer: Tokenizer, rows_: list[tuple[str, list[Branch]]], menu_width
         tokens += len(head)
         prompts = tokenizer.encode_batch([b.prompt for b in branches])
         completions = tokenizer.encode_batch([b.completion for b in branches])
+        tokenized = [(b, p.ids, c.ids, len(p.ids + c.ids) - 1) for b, p, c in zip(branches, prompts, completions, strict=True)]  # the last is only a target
+        room = list(accumulate(size for *_, size in tokenized))
+        kept = [x for x, end in zip(tokenized, room, strict=True) if end <= LANES * LENGTH]  # the first ones, so that long ones are as frequent as drawn
         fill = [0] * LANES
-        for j, (b, p, c) in enumerate(zip(branches, prompts, completions, strict=True)):
-            ids = p.ids + c.ids
-            size = len(ids) - 1  # the last token is only a target
+        for j, (b, p, c, size) in enumerate(sorted(kept, key=lambda x: -x[3])):
             lane = next((k for k in range(LANES) if fill[k] + size <= LENGTH), None)
             if lane is None:
                 continue
+            ids = p + c
             at = fill[lane]
             fill[lane] += size
             lanes[i, lane, at : at + size] = torch.tensor(ids[:-1])
             positions[i, lane, at : at + size] = torch.arange(size)
             segments[i, lane, at : at + size] = j + 1
             base = (i * LANES + lane) * LENGTH + at
-            kinds.append((b.kind, len(where) + len(p.ids) - 1, len(where) + size))
+            kinds.append((b.kind, len(where) + len(p) - 1, len(where) + size))
             where.extend(range(base, base + size))
             targets.extend(ids[1:])
-            weights.extend([PROMPT_WEIGHT] * (len(p.ids) - 1) + [1.0] * len(c.ids))
+            weights.extend([PROMPT_WEIGHT] * (len(p) - 1) + [1.0] * len(c))
             tokens += size
+            characters += len(b.completion)
     pad = n * LANES * LENGTH - len(where)
     trained = (torch.tensor(where + [0] * pad), torch.tensor(targets + [-100] * pad), torch.tensor(weights + [0.0] * pad))
-    return Batch(menu, menu_length, lanes, positions, segments, *trained, kinds, tokens)
+    return Batch(menu, menu_length, lanes, positions, segments, *trained, kinds, tokens, characters)
 
 
 def batches(tokenizer: Tokenizer, seed: int, early: int = 0, held_out: bool = False) -> Iterator[Batch]:

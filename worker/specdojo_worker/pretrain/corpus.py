@@ -62,19 +62,19 @@ def request(rng: random.Random, menu: list[Operation], others: list[Operation], 
     if kind == "one":
         text, call = q.sentence(rng, op)
         return Example(kind, [("user", q.dress(rng, text, plain=plain))], [call])
-    if kind == "two":
-        if rng.random() < 0.35:
-            both = q.same_twice(rng, op)
-            if both:
-                return Example(kind, [("user", q.dress(rng, both[0], plain=plain))], both[1])
-        (t1, c1), (t2, c2) = q.sentence(rng, op, few=True), q.sentence(rng, rng.choice(menu), few=True)
-        if c1 == c2:
+    if kind in ("two", "three"):
+        both = q.same_twice(rng, op) if kind == "two" and rng.random() < 0.35 else None
+        if both:
+            return Example(kind, [("user", q.dress(rng, both[0], plain=plain))], both[1])
+        parts = [q.sentence(rng, o, few=True) for o in [op, *rng.choices(menu, k=1 if kind == "two" else 2)]]
+        texts, calls = [text for text, _ in parts], [call for _, call in parts]
+        if kind == "three":
+            texts[:2] = [f"{texts[0].rstrip('?')}, {texts[1]}"]
+            if texts[0].endswith("?"):
+                return None
+        if any(c in calls[:i] for i, c in enumerate(calls)):
             return None
-        if rng.random() < 0.18:
-            t3, c3 = q.sentence(rng, rng.choice(menu), few=True)
-            if not t2.endswith("?"):
-                return Example("three", [("user", q.dress(rng, q.two(rng, f"{t1.rstrip('?')}, {t2}", t3), plain=plain))], [c1, c2, c3])
-        return Example(kind, [("user", q.dress(rng, q.two(rng, t1, t2), plain=plain))], [c1, c2])
+        return Example(kind, [("user", q.dress(rng, q.two(rng, *texts), plain=plain))], calls)
     if kind == "talk":
         talk = q.conversation(rng, op, menu)
         return Example(kind, talk[0], [talk[1]]) if talk else None
@@ -130,8 +130,8 @@ def draw_menu(rng: random.Random, size: int, held_out: bool = False) -> tuple[li
 
 
 FULL = 0.08  # share of the menus that are rendered in full
-SOLVER = {"one": 65, "two": 16, "talk": 5, "none": 9, "ask": 5}
-GENERATOR = {"one": 80, "two": 12, "talk": 8}
+SOLVER = {"one": 50, "two": 17, "three": 8, "talk": 6, "none": 12, "ask": 7}
+GENERATOR = {"one": 72, "two": 13, "three": 7, "talk": 8}
 
 
 def rows(seed: int, sizes: tuple[int, int], branches: int, held_out: bool = False) -> Iterator[Row]:

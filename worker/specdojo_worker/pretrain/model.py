@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batches import Batch
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -58,6 +60,11 @@ class Shape:
         }
 
 
+Places = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Of a batch: cosine and sine of the rotary embedding, [rows, 1, menu + lanes * length, head_dim / 2], and the masks to add to scores:
+of the menu to itself, [menu, menu], of the lanes to the menu, [rows, 1, 1, menu], and within lanes, [rows, 1, lanes, length, length]."""
+
+
 class RMSNorm(nn.Module):
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
@@ -88,7 +95,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def weights(scores: Tensor, mask: Tensor) -> Tensor:
     """Unnormalised attention weights. Normed queries and keys bound the scores, so no maximum has to be taken off."""
-    return torch.exp(scores.float().clamp(max=60.0) + mask).to(scores.dtype)
+    return torch.exp(scores - (scores - 60.0).clamp(min=0.0).detach() + mask)
 
 
 class Attention(nn.Module):
@@ -102,28 +109,27 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(s.head_dim, s.eps)
         self.k_norm = RMSNorm(s.head_dim, s.eps)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor, Tensor], menu: int) -> Tensor:
+    def forward(self, x: Tensor, places: Places, menu: int) -> Tensor:
         """x [rows, menu + lanes * length, hidden]; the lanes see the menu and themselves, the menu sees itself."""
         rows, total, _ = x.shape
         s = self.s
         weight = torch.cat((self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)).to(x.dtype)
         q, k, v = F.linear(x, weight).view(rows, total, 3 * s.heads, s.head_dim).chunk(3, 2)
-        cos, sin = rope
-        q = rotate(self.q_norm(q).transpose(1, 2), cos, sin) * s.head_dim**-0.5
+        cos, sin, causal, to_menu, within = places
+        q = rotate(self.q_norm(q).transpose(1, 2) * s.head_dim**-0.5, cos, sin)
         k = rotate(self.k_norm(k).transpose(1, 2), cos, sin)
         v = v.transpose(1, 2)
-        causal, to_menu, within = masks
         km, vm = k[:, :, :menu], v[:, :, :menu]
         e = weights(q[:, :, :menu] @ km.transpose(-1, -2), causal)
         out_menu = (e @ vm) / e.float().sum(-1, keepdim=True)
         ql = q[:, :, menu:]
-        lanes, length = within.shape[1], within.shape[-1]
+        lanes, length = within.shape[-3], within.shape[-1]
 
         def by_lane(t: Tensor) -> Tensor:
             return t[:, :, menu:].reshape(rows, s.heads, lanes, length, s.head_dim)
 
         far = weights(ql @ km.transpose(-1, -2), to_menu)
-        near = weights(by_lane(q) @ by_lane(k).transpose(-1, -2), within[:, None])
+        near = weights(by_lane(q) @ by_lane(k).transpose(-1, -2), within)
         total_weight = far.float().sum(-1, keepdim=True) + near.float().sum(-1, keepdim=True).flatten(2, 3)
         out = (far @ vm + (near @ by_lane(v)).flatten(2, 3)) / total_weight
         y = torch.cat((out_menu, out), 2).to(x.dtype)
@@ -151,8 +157,8 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(s.hidden, s.eps)
         self.mlp = MLP(s)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor, Tensor], menu: int) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), rope, masks, menu)
+    def forward(self, x: Tensor, places: Places, menu: int) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), places, menu)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -175,36 +181,34 @@ class Decoder(nn.Module):
                     std = 0.0
                 nn.init.normal_(p, std=std)
 
-    def forward(self, menu: Tensor, menu_length: Tensor, lanes: Tensor, positions: Tensor, segments: Tensor) -> Tensor:
-        """Hidden states after the last norm, [rows, menu + lanes * length, hidden].
-
-        menu [rows, P], lanes, positions and segments [rows, lanes, length], all int64; menu_length [rows]; positions count
-        from the menu's end; segment 0 is padding.
-        """
-        s = self.s
-        rows, width = menu.shape
-        length = lanes.shape[-1]
-        where = torch.cat((torch.arange(width).expand(rows, width), (positions + menu_length[:, None, None]).flatten(1)), 1)
+    def places(self, batch: Batch) -> Places:
+        """Computed once, outside of compiled code, which would do it again in every layer."""
+        s, segments = self.s, batch.segments
+        rows, width = batch.menu.shape
+        length = segments.shape[-1]
+        where = torch.cat((torch.arange(width).expand(rows, width), (batch.positions + batch.menu_length[:, None, None]).flatten(1)), 1)
         inverse = s.rope_theta ** (-torch.arange(0, s.head_dim, 2).float() / s.head_dim)
         angle = where[:, None, :, None].float() * inverse
-        rope = (angle.cos().bfloat16(), angle.sin().bfloat16())
-        minus = -1e9
-        order = torch.arange(width)
-        causal = torch.where(order[:, None] >= order[None, :], 0.0, minus)
-        to_menu = torch.where(order[None, :] < menu_length[:, None], 0.0, minus)[:, None, None, :]
-        step = torch.arange(length)
+        order, step = torch.arange(width), torch.arange(length)
         same = (segments[..., :, None] == segments[..., None, :]) & (step[:, None] >= step[None, :])
-        within = torch.where(same, 0.0, minus)
+
+        def mask(seen: Tensor) -> Tensor:
+            return torch.where(seen, 0.0, -1e9).bfloat16()
+
+        causal = mask(order[:, None] >= order[None, :])
+        to_menu = mask(order[None, :] < batch.menu_length[:, None])[:, None, None, :]
+        return angle.cos().bfloat16(), angle.sin().bfloat16(), causal, to_menu, mask(same)[:, None]
+
+    def forward(self, menu: Tensor, lanes: Tensor, places: Places) -> Tensor:
+        """Hidden states of the lanes after the last norm, [rows * lanes * length, hidden]."""
         x = self.model.embed_tokens(torch.cat((menu, lanes.flatten(1)), 1)).bfloat16()
         for block in self.model.layers:
-            x = block(x, rope, (causal, to_menu, within), width)
-        return self.model.norm(x)
+            x = block(x, places, menu.shape[1])
+        return self.model.norm(x)[:, menu.shape[1] :].flatten(0, 1)
 
-    def loss(self, menu: Tensor, menu_length: Tensor, lanes: Tensor, positions: Tensor, segments: Tensor, where: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sum of cross entropies by the number of those with weight 1. `where` [n]: flat indices into [rows, lanes * length]
-        whose next token is trained; `targets` [n], -100 to skip; `weights` [n]."""
-        h = self(menu, menu_length, lanes, positions, segments)[:, menu.shape[1] :]
-        h = h.flatten(0, 1)[where]
+    def loss(self, menu: Tensor, lanes: Tensor, places: Places, where: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sum of cross entropies by the number of those with weight 1; the fields of a batch and its `places`."""
+        h = self(menu, lanes, places)[where]
         logits = F.linear(h, self.model.embed_tokens.weight.to(h.dtype))
         each = F.cross_entropy(logits.float(), targets, ignore_index=-100, reduction="none")
         return (each * weights).sum() / (weights == 1).sum()

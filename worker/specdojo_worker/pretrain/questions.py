@@ -130,7 +130,7 @@ def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[s
     if op.spoken:
         return worded(rng, op, few=few)
     n, ns = op.noun, v.plural(op.noun)
-    params = pick(rng, op, few=few)
+    params = op.params if op.action == "bulk" else pick(rng, op, few=few)
     if op.action == "update" and not [p for p in params if p is not op.ref]:
         params = [*params, *[p for p in op.params if p is not op.ref][:1]]
     drawn = {id(p): p.sample(rng) for p in params}
@@ -177,8 +177,7 @@ def sentence(rng: random.Random, op: Operation, *, few: bool = False) -> tuple[s
     elif op.action == "update":
         text = update(rng, r, rest, drawn)
     elif op.action == "bulk":
-        [(value, several)] = [p.sample(rng) for p in op.params]
-        call = {"name": op.name, "arguments": {op.params[0].name: value}}
+        [(_, several)] = drawn.values()
         text = rng.choice(BULK).replace("{ns}", ns).replace("{V}", several)
     else:
         spoken = rng.choice(op.phrases)

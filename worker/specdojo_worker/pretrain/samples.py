@@ -28,7 +28,7 @@ def sample(seed: int, menus: int, per_menu: int) -> list[dict[str, Any]]:
         menu, others = draw_menu(rng, rng.choices([rng.randint(2, 8), rng.randint(9, 20)], [7, 3])[0])
         items = []
         while len(items) < per_menu:
-            example = request(rng, menu, others, rng.choices(["one", "two", "talk", "none"], [78, 14, 4, 4])[0])
+            example = request(rng, menu, others, rng.choices(["one", "two", "three", "talk", "none"], [78, 11, 3, 4, 4])[0])
             if example:
                 items.append({"question": example.text, "gold": example.calls})
         out.append({"tools": [described(o) for o in menu], "items": items})
@@ -60,7 +60,7 @@ def suite(name: str, count: int, seed: int = 90_001) -> Iterator[dict[str, Any]]
     made = 0
     while made < count:
         menu, others = draw_menu(rng, rng.randint(*sizes), held_out)
-        tries = (request(rng, menu, others, "two" if kind == "three" else kind) for _ in range(40))
+        tries = (request(rng, menu, others, kind) for _ in range(40))
         example = next((e for e in tries if fits(e)), None)
         if example:
             made += 1

@@ -66,19 +66,22 @@ def schedule(used: float, warm: float = 0.02, decay: float = 0.45) -> float:
 
 @torch.no_grad()
 def evaluate(model: Decoder, held_out: list[Batch]) -> dict[str, float]:
-    """Share of completions that greedy decoding gets exactly right, by kind of branch, and the mean loss on them."""
+    """Share of completions that greedy decoding gets exactly right, by kind of branch, and the mean loss on them: nats per token, and
+    per character, which vocabularies can be compared by."""
     right: dict[str, list[bool]] = {}
-    losses = []
+    losses, nats = [], 0.0
     for batch in held_out:
-        h = model(batch.menu, batch.menu_length, batch.lanes, batch.positions, batch.segments)[:, batch.menu.shape[1] :]
-        logits = (h.flatten(0, 1)[batch.where] @ model.model.embed_tokens.weight.to(h.dtype).T).float()
+        h = model(batch.menu, batch.lanes, model.places(batch))
+        logits = (h[batch.where] @ model.model.embed_tokens.weight.to(h.dtype).T).float()
         answers = batch.weights == 1
         losses.append(torch.nn.functional.cross_entropy(logits[answers], batch.targets[answers]).item())
+        nats += losses[-1] * int(answers.sum())
         hit = logits.argmax(-1) == batch.targets
         for kind, start, end in batch.kinds:
             right.setdefault(kind, []).append(bool(hit[start:end].all()))
     out = {k.removeprefix("solver-"): round(sum(x) / len(x), 3) for k, x in sorted(right.items()) if k.startswith("solver")}
-    return {"loss": round(sum(losses) / len(losses), 4), **out}
+    per_character = nats / sum(batch.characters for batch in held_out)
+    return {"loss": round(sum(losses) / len(losses), 4), "nats/character": round(per_character, 4), **out}
 
 
 def export(model: Decoder, tokenizer: Tokenizer, folder: Path) -> None:
@@ -177,7 +180,7 @@ def main() -> None:
     while seconds < args.minutes * 60:
         share = schedule(seconds / (args.minutes * 60))
         batch = next(stream)
-        loss = loss_fn(*batch.inputs())
+        loss = loss_fn(batch.menu, batch.lanes, model.places(batch), batch.where, batch.targets, batch.weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(clipped, 1.0)
         muon.step(args.rate * share)
