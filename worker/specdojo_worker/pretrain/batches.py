@@ -27,7 +27,7 @@ BUCKETS = [Bucket(160, 4), Bucket(320, 4), Bucket(640, 3), Bucket(1152, 2), Buck
 SIZES = {(1, 6): 0.25, (4, 14): 0.55, (12, 30): 0.17, (26, 40): 0.03}
 """Operations of a menu (least, most) and how often. A row goes to the narrowest bucket that holds it: were the width drawn first,
 menus of short signatures would be seen far too often."""
-EARLY = [0.75, 0.2, 0.04, 0.01]
+EARLY = [0.8, 0.2, 0.0, 0.0]
 """Weights while copying is not learned yet: small menus teach it soonest."""
 
 
