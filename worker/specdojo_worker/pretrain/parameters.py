@@ -402,8 +402,12 @@ def attribute(rng: random.Random) -> Param:
     ])()
 
 
+OBJECT = ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"]
+"""Phrases for an object, or a list of objects."""
+
+
 def nested(rng: random.Random) -> Param:
-    """An object with a few properties, or an array of one such object."""
+    """An object with a few properties, or an array of such objects."""
     head = rng.choice(["address", "category", "size", "owner", "contact", "location", "item", "items", "tags", "options", "details", "dimensions", "payment", v.pseudo_word(rng, 2, 2), v.pseudo_word(rng, 1, 2)])
     fields: list[Param] = []
     while len(fields) < rng.choice([1, 2, 2, 3]):
@@ -416,7 +420,7 @@ def nested(rng: random.Random) -> Param:
     if head in ("items", "tags") and rng.random() < 0.8:
         return things(rng, head, fields)
     schema, sample = thing(rng, fields)
-    return Param(head, schema, sample, ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"])
+    return Param(head, schema, sample, OBJECT)
 
 
 def thing(rng: random.Random, fields: list[Param]) -> tuple[dict[str, Json], Callable[[random.Random], Spoken]]:
@@ -450,7 +454,7 @@ def things(rng: random.Random, words: str, fields: list[Param]) -> Param:
             return list(values), said[0]
         return list(values), r.choice(["; ".join(said), "one with " + ", one with ".join(said), "first " + ", then ".join(said), " and another one with ".join(said)])
 
-    return Param(words, {"type": "array", "items": schema}, sample, ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"])
+    return Param(words, {"type": "array", "items": schema}, sample, OBJECT)
 
 
 def paging(rng: random.Random) -> Param:
