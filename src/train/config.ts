@@ -70,6 +70,8 @@ export const runConfigSchema = z.strictObject({
     maxTokens: positive,
     /** Weight of the KL divergence to the base model in the loss; 0 leaves it out. */
     klBeta: z.number().nonnegative(),
+    /** Weight of the cross entropy of the tasks' own verified answers against the policy loss; 0 leaves it out. */
+    goldWeight: z.number().nonnegative().default(0),
     /** Share of the menus that are those which the finished agent will show for a question, not a specification's own. */
     deployedMenu: share,
     /** Made-up-API requests per step that are trained along (cross entropy), so that other APIs are not forgotten. */
@@ -121,6 +123,7 @@ export const paperConfig: Omit<RunConfig, "seed" | "model"> = {
     learningRate: 2e-5,
     maxTokens: 1024,
     klBeta: 0.01,
+    goldWeight: 0,
     deployedMenu: 0,
     replay: 0,
     replayWeight: 0,
@@ -156,6 +159,7 @@ export const smallConfig: Omit<RunConfig, "seed" | "model"> = {
     learningRate: 3e-4,
     maxTokens: 112,
     klBeta: 0,
+    goldWeight: 0,
     deployedMenu: 0.5,
     replay: 16,
     replayWeight: 0.5,

@@ -91,7 +91,14 @@ export async function trainSolverStep(context: StepContext, options: StepOptions
   const { data, anchored } = rejectionSampling
     ? { data: keepCorrect(scored), anchored: 0 }
     : await policyData(context, options.solver, scored);
-  const training = await solverUpdate(context, options, data, rejectionSampling ? "cross_entropy" : "ppo");
+  const golds = config.solver.goldWeight === 0 ? [] : goldData(context, options.shelves);
+  const training = await solverUpdate(
+    context,
+    options,
+    data,
+    rejectionSampling ? "cross_entropy" : "ppo",
+    golds,
+  );
   const flat = scored.filter(({ rewards }) => isFlat(rewards)).length;
   return {
     metrics: {
@@ -179,22 +186,28 @@ function keepCorrect(scored: readonly ScoredGroup[]): Datum[] {
   });
 }
 
-/** One optimizer step on the task data together with replayed requests about other APIs. */
+/** One optimizer step on the task data together with the tasks' own answers and replayed requests about other APIs. */
 async function solverUpdate(
   context: StepContext,
   { solver, learningRate, seed }: StepOptions,
   data: readonly Datum[],
   loss: "ppo" | "cross_entropy",
+  golds: readonly Datum[] = [],
 ): Promise<Record<string, number>> {
   const { config, tokenizer } = context;
-  if (data.length === 0) return {};
+  if (data.length === 0 && golds.length === 0) return {};
   const policy = loss === "ppo";
-  const forward = solver.forwardBackward(scaled(context, data, 1 / trainedTokens(data)), loss, {
-    ...(policy ? { clip_low_threshold: 1 - config.clip.low, clip_high_threshold: 1 + config.clip.high } : {}),
-    ...(config.solver.klBeta > 0 && context.backend.capabilities.klInLoss
-      ? { kl_beta: config.solver.klBeta }
-      : {}),
-  });
+  const forward =
+    data.length === 0
+      ? undefined
+      : solver.forwardBackward(scaled(context, data, 1 / trainedTokens(data)), loss, {
+          ...(policy
+            ? { clip_low_threshold: 1 - config.clip.low, clip_high_threshold: 1 + config.clip.high }
+            : {}),
+          ...(config.solver.klBeta > 0 && context.backend.capabilities.klInLoss
+            ? { kl_beta: config.solver.klBeta }
+            : {}),
+        });
   const replay = replayData(
     context.replay,
     config.solver.replay,
@@ -202,16 +215,18 @@ async function solverUpdate(
     tokenizer,
     config.prompts,
   );
-  const rehearsal =
-    replay.length === 0 || config.solver.replayWeight === 0
+  const imitate = (part: readonly Datum[], weight: number) =>
+    part.length === 0 || weight === 0
       ? undefined
-      : solver.forwardBackward(
-          scaled(context, replay, config.solver.replayWeight / trainedTokens(replay)),
-          "cross_entropy",
-        );
+      : solver.forwardBackward(scaled(context, part, weight / trainedTokens(part)), "cross_entropy");
+  const imitation = [imitate(golds, config.solver.goldWeight), imitate(replay, config.solver.replayWeight)];
   const step = solver.optimStep(adam(context, learningRate));
-  const [{ logprobs, metrics }, , { metrics: optimizer }] = await Promise.all([forward, rehearsal, step]);
-  return { ...(policy ? samplerGap(data, logprobs) : {}), ...plain(metrics), ...plain(optimizer) };
+  const [own, { metrics: optimizer }] = await Promise.all([forward, step, ...imitation]);
+  return {
+    ...(own !== undefined && policy ? samplerGap(data, own.logprobs) : {}),
+    ...plain(own?.metrics ?? {}),
+    ...plain(optimizer),
+  };
 }
 
 /** One step of supervised training on the tasks' own answers, in the same menus and with the same replay. */
@@ -219,9 +234,11 @@ export async function trainSupervisedStep(
   context: StepContext,
   options: StepOptions,
 ): Promise<Record<string, number>> {
-  const { config, tokenizer } = context;
-  const data = options.shelves.flatMap(({ tools, tasks }) =>
+  return solverUpdate(context, options, goldData(context, options.shelves), "cross_entropy");
+}
+
+/** The tasks' own answers, each after the menu that its shelf shows. */
+const goldData = ({ config, tokenizer }: StepContext, shelves: readonly Shelf[]): Datum[] =>
+  shelves.flatMap(({ tools, tasks }) =>
     tasks.map((task) => answerDatum(tokenizer, tools, task.question, task.answer, config.prompts, 1)),
   );
-  return solverUpdate(context, options, data, "cross_entropy");
-}

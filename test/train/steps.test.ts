@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Datum, SamplingClient } from "../../src/backend/types.js";
 import type { Tokenizer } from "../../src/rollout/tokenizer.js";
 import { createSpecGenerator, type Task, type ToolCall } from "../../src/task/index.js";
+import { solverCompletion } from "../../src/task/prompts.js";
 import { makeCandidates } from "../../src/train/candidates-phase.js";
 import { trainGeneratorStep } from "../../src/train/generator-phase.js";
 import type { ReplayItem, RunConfig } from "../../src/train/index.js";
@@ -287,6 +288,30 @@ describe("replay", () => {
     const at = await setup({ solver: settings }, {}, items);
     await solverStep(at, [book]);
     expect(at.trained()).toHaveLength(1);
+  });
+});
+
+describe("the tasks' own answers", () => {
+  const solver = { ...toyConfig.solver, goldWeight: 0.5 };
+
+  it("join every step with their weight", async () => {
+    const at = await setup({ solver });
+    await solverStep(at, [book, loan]);
+    const [policy, golds] = at.trained();
+    expect([policy?.loss, golds?.loss]).toEqual(["ppo", "cross_entropy"]);
+    expect(golds?.data.map(completionOf)).toEqual([book, loan].map(({ answer }) => solverCompletion(answer)));
+    expect(sum(golds?.data.flatMap(({ weights = [] }) => weights))).toBeCloseTo(0.5, 9);
+    expect(at.backend.count("optimStep")).toBe(1);
+  });
+
+  it.each([
+    [0, []],
+    [0.5, ["cross_entropy"]],
+  ])("are all there is where no sample is kept: weight %s", async (goldWeight, losses) => {
+    const at = await setup({ method: "rejection-sampling", solver: { ...solver, goldWeight } });
+    await solverStep(at, [loan]);
+    expect(at.trained().map(({ loss }) => loss)).toEqual(losses);
+    expect(at.backend.count("optimStep")).toBe(losses.length);
   });
 });
 

@@ -160,13 +160,30 @@ def test_a_batch_trains_each_completion_token_at_its_place(small: Tokenizer) -> 
     assert torch.equal(batch.weights, weights)
 
 
-def test_long_requests_are_trained_as_often_as_they_are_drawn(small: Tokenizer) -> None:
+def test_long_requests_are_trained_as_often_as_they_are_drawn() -> None:
+    tokenizer = Tokenizer.from_file(str(Path(__file__).parents[1] / "base-model" / "tokenizer.json"))
     drawn, trained = Counter[str](), Counter[str]()
-    for row in itertools.islice(rows(33, (4, 8), 17), 60):
+    for row in itertools.islice(rows(33, (4, 8), 22), 80):
         drawn.update(branch.kind for branch in row.branches)
-        trained.update(kind for kind, _, _ in pack(small, [(row.menu, row.branches)], 2000).kinds)
+        trained.update(kind for kind, _, _ in pack(tokenizer, [(row.menu, row.branches)], 2000).kinds)
     shares = {kind: trained[kind] / drawn[kind] for kind in ("solver-one", "solver-two", "solver-three", "solver-none")}
     assert min(shares.values()) > 0.7 * max(shares.values())
+
+
+def test_a_choice_is_the_start_of_an_answer(small: Tokenizer) -> None:
+    choices = 0
+    for row in itertools.islice(rows(34, (4, 8), 12), 20):
+        for branch in row.branches:
+            if branch.kind != "solver-choice":
+                continue
+            choices += 1
+            cut = json.loads(branch.completion.removeprefix("<tool_call_answer>") + '":{}}]')
+            assert cut[0]["name"] in {op.name for op in row.tools}
+            # Its tokens are the first ones of the whole answer.
+            whole = branch.completion + '":{"id":1}}]</tool_call_answer><|end|>'
+            ids = small.encode(branch.completion).ids
+            assert small.encode(whole).ids[: len(ids)] == ids
+    assert choices > 40
 
 
 def test_batches_are_as_long_as_menus_are(small: Tokenizer) -> None:

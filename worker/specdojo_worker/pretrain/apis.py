@@ -15,7 +15,7 @@ from typing import Any
 
 from . import scenarios
 from . import vocabulary as v
-from .parameters import INT, Param, attribute, enum_array, identifier, integer, paging, things
+from .parameters import INT, Param, attribute, coordinates, enum_array, identifier, integer, paging, things
 from .scenarios import OperationLine, Scenario, Spoken
 
 BANNED = v.BANNED
@@ -160,7 +160,7 @@ def resource_noun(rng: random.Random) -> str:
 
 
 def attributes(rng: random.Random, n: int) -> list[Param]:
-    out: list[Param] = []
+    out: list[Param] = coordinates(rng) if rng.random() < 0.08 else []
     while len(out) < n:
         p = attribute(rng)
         if all(p.words != q.words for q in out):
@@ -181,6 +181,13 @@ def finish(rng: random.Random, style: Style, text: str) -> str:
         text += rng.choice([". Needs a valid session.", " (admin only)", ". Results are cached for a minute.", " for the current user",
                             ". Returns 404 when there is none.", " of the current account", " (beta)", ". Deprecated fields are left out."])
     return text + "." if style.sentence and not text.endswith(".") else text
+
+
+def plain_verb(rng: random.Random) -> tuple[str, list[str]]:
+    """A verb that is asked for by itself: a rare one, or one that does not exist."""
+    word = rng.choice(v.RARE_VERBS) if rng.random() < 0.6 else v.pseudo_word(rng, 1, 2)
+    past = word + "d" if word.endswith("e") else re.sub("([^aeiou])y$", r"\1i", word) + "ed"
+    return word, [f"{word} {{r}}", f"{word} {{r}}", f"I want to {word} {{r}}", f"we have to {word} {{r}}", f"{{r}} must be {past}", f"get {{r}} {past}", f"can you {word} {{r}}?", f"time to {word} {{r}}"]
 
 
 def required_some(rng: random.Random, params: list[Param], p: float) -> list[Param]:
@@ -244,13 +251,13 @@ def resource_operations(rng: random.Random, style: Style, noun: str) -> list[Ope
             params[1] = Param(params[1].words, params[1].schema, params[1].sample, params[1].phrases, params[1].adjective, False, params[1].name)
         add("delete", style.op("delete" if by_path else verb("delete"), noun), describe(rng, style, "delete", noun, ref.words), params, ref=ref)
     for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
-        word = rng.choice(list(v.VERBS))
+        word, phrases = plain_verb(rng) if rng.random() < 0.4 else rng.choice(list(v.VERBS.items()))
         name = style.op(word, noun)
         if any(o.name == name for o in ops):
             continue
         extra = required_some(rng, rng.sample(attrs, min(len(attrs), rng.choice([0, 0, 1, 2]))), 0.2)
         text = finish(rng, style, rng.choice([f"{word.capitalize()} {v.a(noun)}", f"{word.capitalize()}s {v.a(noun)}" if word[-1] not in "hysx" else f"{word.capitalize()} {v.a(noun)}", f"{word.capitalize()} the {noun} with the given {ref.words}"]))
-        add("verb", name, text if rng.random() < style.describe else "", [ref, *[p for p in extra if p.kind != "object"]], ref=ref, phrases=v.VERBS[word])
+        add("verb", name, text if rng.random() < style.describe else "", [ref, *[p for p in extra if p.kind != "object"]], ref=ref, phrases=phrases)
     for _ in range(rng.choice([0, 0, 0, 1, 2])):
         fact = rng.choice(list(v.FACTS))
         name = style.op("get", noun, fact)

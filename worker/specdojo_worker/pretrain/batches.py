@@ -98,7 +98,7 @@ def batches(tokenizer: Tokenizer, seed: int, early: int = 0, held_out: bool = Fa
     """Endless batches, each of one bucket; the sizes of menus are drawn by weight, for the first `early` batches by the weights
     of `EARLY`. With `held_out` of the scenarios that are kept for measuring."""
     rng = random.Random(seed)
-    sources = [rows(seed * 1000 + i, sizes, 17, held_out) for i, sizes in enumerate(SIZES)]
+    sources = [rows(seed * 1000 + i, sizes, 22, held_out) for i, sizes in enumerate(SIZES)]
     waiting: dict[Bucket, list[tuple[str, list[Branch]]]] = {bucket: [] for bucket in BUCKETS}
     made = 0
     while True:

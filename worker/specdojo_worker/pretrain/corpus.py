@@ -103,6 +103,12 @@ def solver_branch(example: Example) -> Branch:
     return Branch("solver-" + example.kind, prompt, example.reply + ANSWER.format(json_text(example.calls)) + "<|end|>")
 
 
+def choice_branch(example: Example) -> Branch:
+    """One call up to its operation's name: choosing is harder to learn than copying arguments, and takes fewer tokens by itself."""
+    name = json_text(example.calls[0]["name"])
+    return Branch("solver-choice", solver_branch(example).prompt, f'<tool_call_answer>[{{"name":{name},"arguments')
+
+
 def generator_branch(example: Example, free: bool) -> Branch:
     talk = len(example.turns) > 1
     what = "conversation" if talk else ("task" if free else "question")
@@ -130,7 +136,7 @@ def draw_menu(rng: random.Random, size: int, held_out: bool = False) -> tuple[li
 
 
 FULL = 0.08  # share of the menus that are rendered in full
-SOLVER = {"one": 50, "two": 17, "three": 8, "talk": 6, "none": 12, "ask": 7}
+SOLVER = {"one": 36, "choice": 36, "two": 24, "three": 10, "talk": 7, "none": 16, "ask": 8}
 GENERATOR = {"one": 72, "two": 13, "three": 7, "talk": 8}
 
 
@@ -146,9 +152,10 @@ def rows(seed: int, sizes: tuple[int, int], branches: int, held_out: bool = Fals
             role = rng.random()
             solver = role < 0.72
             kind = draw(rng, SOLVER if solver else GENERATOR)
-            example = request(rng, menu, others, kind, plain=not solver)
+            example = request(rng, menu, others, "one" if kind == "choice" else kind, plain=not solver)
             if example and not example.evaluated:
-                out.append(solver_branch(example) if solver else generator_branch(example, free=role > 0.96))
+                write = choice_branch if kind == "choice" else solver_branch
+                out.append(write(example) if solver else generator_branch(example, free=role > 0.96))
         yield Row(menu_text(menu, full), out, menu)
 
 

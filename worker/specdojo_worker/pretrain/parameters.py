@@ -117,12 +117,24 @@ def digits(high: int) -> Callable[[random.Random], Spoken]:
     return sample
 
 
-def decimal(low: float, high: float) -> Callable[[random.Random], Spoken]:
+def decimal(low: float, high: float, most: int = 2) -> Callable[[random.Random], Spoken]:
+    """A number with at most that many decimal places."""
+
     def sample(rng: random.Random) -> Spoken:
-        places = rng.choice([0, 1, 2, 2])
+        places = rng.choice([0, 1, 2, most])
         x = round(rng.uniform(low, high), places)
         if places == 0 or x == int(x):
             return int(x), str(int(x))
+        return x, repr(x)
+
+    return sample
+
+
+def degrees(limit: int) -> Callable[[random.Random], Spoken]:
+    """A coordinate between -limit and limit degrees."""
+
+    def sample(rng: random.Random) -> Spoken:
+        x = round(rng.uniform(-limit, limit), rng.choice([1, 2, 3, 4, 4, 5, 6]))
         return x, repr(x)
 
     return sample
@@ -324,9 +336,9 @@ def attribute(rng: random.Random) -> Param:
                  "minutes": ["for {V} minutes", "taking {V} minutes"], "duration": ["lasting {V} minutes", "of {V} minutes"]}.get(w, [])
         return Param(w, INT, integer(1, c([20, 99, 500])), extra * 2)
     if kind == "amount":
-        w = c(["weight", "length", "distance", "temperature", "volume", "speed", "area", "depth", "power", "latitude", "longitude", "radius", "lat", "lng", "dosage", "ratio"])
+        w = c(["weight", "length", "distance", "temperature", "volume", "speed", "area", "depth", "power", "radius", "dosage", "ratio"])
         unit = {"weight": "kg", "length": "meters", "distance": "km", "temperature": "degrees", "volume": "liters", "speed": "km/h", "area": "square meters", "depth": "meters", "power": "watts", "radius": "km"}.get(w)
-        low = -90 if w in ("latitude", "longitude", "lat", "lng", "temperature") else 0.1
+        low = -40 if w == "temperature" else 0.1
         extra = [f"with {{L}} {{V}} {unit}", f"{{L}} {{V}} {unit}", f"with a {{L}} of {{V}} {unit}"] if unit else []
         extra += {"weight": ["weighing {V} kg"], "radius": ["within {V} km"], "distance": ["{V} km away"], "temperature": ["at {V} degrees"]}.get(w, [])
         return Param(w, NUM, decimal(low, c([10, 90, 400])), extra)
@@ -396,10 +408,20 @@ def attribute(rng: random.Random) -> Param:
     return c([
         lambda: Param(w, STR, text_value(word, 0.2)),
         lambda: Param(w, INT, integer(0, 9999)),
-        lambda: Param(w, NUM, decimal(-20, 500)),
+        lambda: Param(w, NUM, decimal(-500, 500, c([2, 3, 5]))),
         lambda: Param(w, STR, text_value(title, 0.3)),
         lambda: enum(w, enum_values(rng)),
     ])()
+
+
+def coordinates(rng: random.Random) -> list[Param]:
+    """A point, as two numbers."""
+    of = rng.choice(["", "", "", "from ", "to ", "center ", "site ", "home ", "target ", "last "])
+    north, east = rng.choice([("latitude", "longitude"), ("latitude", "longitude"), ("lat", "lon"), ("lat", "lng"), ("geo lat", "geo long")])
+    return [
+        Param(of + words, NUM, degrees(limit), [f"with {shorter} {{V}}", f"{shorter} {{V}}", f"{shorter}: {{V}}", "with {L} {V}", "{L} {V}", "at {L} {V}"])
+        for words, shorter, limit in ((north, rng.choice(["latitude", "lat"]) if not of else of + north, 90), (east, rng.choice(["longitude", "lng"]) if not of else of + east, 180))
+    ]
 
 
 OBJECT = ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"]

@@ -274,6 +274,8 @@ def drawn_type(rng: random.Random, line: ParamLine) -> tuple[dict[str, Any], Cal
         return rng.choice([p.INT, p.NUM]), lambda r: (lambda x: (x, rng.choice([f"{x} percent", f"{x}%", f"{x} %"])))(r.randint(1, 100))
     if kind == "num":
         return p.NUM, p.decimal(*number_range(line, 0.1, 90))
+    if kind in ("lat", "lon"):
+        return p.NUM, p.degrees(90 if kind == "lat" else 180)
     if kind == "money":
         return p.NUM, money(*number_range(line, 1, 900))
     if kind == "bool":

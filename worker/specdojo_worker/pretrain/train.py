@@ -58,7 +58,7 @@ class Muon:
 
 
 def schedule(used: float, warm: float = 0.02, decay: float = 0.45) -> float:
-    """Share of the peak rate when `used` (0 to 1) of the budget is gone."""
+    """Share of the peak rate when `used` (0 to 1) of the budget is gone; it falls in the last `decay` of it."""
     if used < warm:
         return used / warm
     return max(0.0, min(1.0, (1 - used) / decay))
@@ -66,22 +66,24 @@ def schedule(used: float, warm: float = 0.02, decay: float = 0.45) -> float:
 
 @torch.no_grad()
 def evaluate(model: Decoder, held_out: list[Batch]) -> dict[str, float]:
-    """Share of completions that greedy decoding gets exactly right, by kind of branch, and the mean loss on them: nats per token, and
-    per character, which vocabularies can be compared by."""
+    """Share of completions that greedy decoding gets exactly right, by kind of branch, and the mean loss on them: nats per token, on the
+    Solver's alone ("answers"), and per character, which vocabularies can be compared by."""
     right: dict[str, list[bool]] = {}
-    losses, nats = [], 0.0
+    sums, counts = {True: 0.0, False: 0.0}, {True: 0, False: 0}  # of the Solver's completions, of the Generator's
     for batch in held_out:
         h = model(batch.menu, batch.lanes, model.places(batch))
         logits = (h[batch.where] @ model.model.embed_tokens.weight.to(h.dtype).T).float()
-        answers = batch.weights == 1
-        losses.append(torch.nn.functional.cross_entropy(logits[answers], batch.targets[answers]).item())
-        nats += losses[-1] * int(answers.sum())
+        each = torch.nn.functional.cross_entropy(logits, batch.targets, ignore_index=-100, reduction="none")
         hit = logits.argmax(-1) == batch.targets
         for kind, start, end in batch.kinds:
             right.setdefault(kind, []).append(bool(hit[start:end].all()))
+            solver = kind.startswith("solver")
+            sums[solver] += each[start:end].sum().item()
+            counts[solver] += end - start
     out = {k.removeprefix("solver-"): round(sum(x) / len(x), 3) for k, x in sorted(right.items()) if k.startswith("solver")}
-    per_character = nats / sum(batch.characters for batch in held_out)
-    return {"loss": round(sum(losses) / len(losses), 4), "nats/character": round(per_character, 4), **out}
+    nats = sum(sums.values())
+    means = {"loss": nats / sum(counts.values()), "answers": sums[True] / counts[True], "nats/character": nats / sum(batch.characters for batch in held_out)}
+    return {**{name: round(x, 4) for name, x in means.items()}, **out}
 
 
 def export(model: Decoder, tokenizer: Tokenizer, folder: Path) -> None:
@@ -136,6 +138,7 @@ def main() -> None:
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon", help="of the matrices; adamw wants a rate of about 0.001")
     parser.add_argument("--rate", type=float, default=0.025)
     parser.add_argument("--embedding-rate", type=float, default=0.004)
+    parser.add_argument("--decay", type=float, default=0.45, help="the last share of the minutes, in which the rates fall to zero")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -178,7 +181,7 @@ def main() -> None:
     last = saved_at = time.monotonic()
     running = 0.0
     while seconds < args.minutes * 60:
-        share = schedule(seconds / (args.minutes * 60))
+        share = schedule(seconds / (args.minutes * 60), decay=args.decay)
         batch = next(stream)
         loss = loss_fn(batch.menu, batch.lanes, model.places(batch), batch.where, batch.targets, batch.weights)
         loss.backward()

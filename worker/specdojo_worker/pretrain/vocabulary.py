@@ -121,6 +121,24 @@ VERBS: dict[str, list[str]] = {
     "translate": ["translate {r}", "put {r} into another language"],
 }
 
+# Verbs that are said as they are; their past ends in "ed" with no letter doubled.
+RARE_VERBS = """
+abandon acquire adjust administer advertise allocate amend annotate apply appoint appraise arbitrate assemble assess assign attach audit authorize automate balance
+benchmark bleach blend block bookmark borrow brand bundle calibrate certify challenge charge chill cite clarify classify clean collect commission compact compare
+compensate compile compose compress condemn configure confiscate consolidate consult convert correlate crush decode decorate decrypt deliver demolish deploy deposit
+derive detach detain diagnose digest dilute discharge disclose discount dismantle dismiss dispatch dissolve distribute divert donate downgrade drain elect elevate empty
+encode encrypt endorse enrich enroll evacuate evaluate evict exchange exempt expedite extend extract fasten ferment filter finalize fold forfeit forward fumigate garnish
+generate glaze grade graft grant grease harden harvest heat highlight hire host hydrate illuminate immunize impound incorporate index inflate inform inject insulate
+insure interview inventory invert invite invoice isolate label laminate lease license link liquidate load mail mask migrate mint mirror moderate monitor mount mow mute
+nominate notify nullify obtain offer orient overhaul overturn pack paint parse patch pave penalize perforate plant plaster pledge polish poll postpone preheat prescribe
+preserve preview price probe process promote propose prosecute protect prune pulverize purge purify quarantine query queue raffle ransom ratify reassign recall recharge
+recite reconcile recycle redact redeem redirect refine refuel regulate reimburse reinforce relocate remind renew renovate repair repeal replant replicate report
+reschedule revoke rinse roast rotate route sanction sand seal secure seize select separate sharpen shelve sign silence simulate sketch smooth snooze soak solder solve
+sponsor sprinkle stain staple sterilize stitch strengthen stretch sweeten tailor tame tarnish taste tax tease terminate test thaw throttle tighten toast tow train
+transcribe transplant transport trash treat trigger tune unblock unload unpack upgrade upload vaccinate varnish void waive warn warrant wash water weigh weld whiten
+winterize yield
+""".split()
+
 # Things that belong to one thing and can be read: noun phrase -> questions.
 FACTS: dict[str, list[str]] = {
     "status": ["what is the status of {r}?", "how is {r} doing?", "status of {r}", "tell me the state of {r}", "check the status of {r}"],
