@@ -127,6 +127,7 @@ export function topicQuestion(question: string, calls: readonly ToolCall[]): Top
   for (const word of wordsOf(question)) {
     const stemmed = stem(word);
     const noun = determiners.has(before) || word.endsWith("ed");
+    if (before === "no" && word === "longer") verbs.add(stem("delete")); // "I no longer want order 1"
     before = word;
     const left = taken.get(stemmed) ?? 0;
     if (left > 0) {

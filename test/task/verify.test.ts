@@ -72,6 +72,9 @@ describe("a given answer", () => {
       { given: ["Rosa, please", call("addPlant", { name: "Rosa" })], want: "off-topic" },
     ],
     ["a wrong verb where it destroys", { given: ["Restore plant 7", remove], want: "off-topic" }],
+    ["a wish to be without it", { given: ["I no longer want plant 7", remove], want: "task" }],
+    ["a longer one is no such wish", { given: ["I want plant 7 longer", remove], want: "off-topic" }],
+    ["a rarer word for it", { given: ["Strike plant 7 out", remove], want: "task" }],
     ["the verb of another action", { given: ["Delete plant 3", plant(3)], want: "off-topic" }],
     [
       "reading where it changes",
