@@ -25,6 +25,11 @@ const variants = {
   },
   "no-anchor": { title: "no gold anchor", change: { goldAnchor: false, supervisedBaseline: false } },
   free: { title: "free answers", change: { answer: "free", supervisedBaseline: false } },
+  verified: {
+    title: "verified answers too",
+    change: { solver: { goldWeight: 0.5 }, supervisedBaseline: false },
+  },
+  "no-replay": { title: "no replay", change: { solver: { replay: 0 }, supervisedBaseline: false } },
   supervised: { title: "supervised", change: { method: "supervised", supervisedBaseline: false } },
 };
 
@@ -115,6 +120,12 @@ async function readJson(path) {
   return text === undefined ? undefined : JSON.parse(text);
 }
 
+/** Deviations with others on top; both may deviate within the same part of the configuration. */
+function merged(below, above) {
+  const { solver } = above;
+  return { ...below, ...above, ...(solver === undefined ? {} : { solver: { ...below.solver, ...solver } }) };
+}
+
 /** Brings one run to its end; resolves to what went wrong, if anything did. */
 async function bring(job) {
   const dir = folderOf(job);
@@ -122,10 +133,10 @@ async function bring(job) {
     file: options.file,
     tasks: options.tasks,
     model: options.model,
-    config: {
-      ...(options.config === undefined ? {} : await readJson(resolve(options.config))),
-      ...variants[job.variant].change,
-    },
+    config: merged(
+      options.config === undefined ? {} : await readJson(resolve(options.config)),
+      variants[job.variant].change,
+    ),
   };
   const run = await readJson(join(dir, "run.json"));
   const made = await readJson(`${dir}.json`);
