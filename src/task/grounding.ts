@@ -75,8 +75,12 @@ export function readQuestion(question: string): QuestionReading {
 }
 
 /** Whether `part` stands in `text` as whole words: no letter, digit or decimal goes on at either end. */
-function standsIn(text: string, part: string): boolean {
-  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + 1)) {
+const standsIn = (text: string, part: string): boolean => occurrences(text, part, 1) > 0;
+
+/** How often `part` stands in `text` as whole words, counted up to `most`. */
+function occurrences(text: string, part: string, most: number): number {
+  let found = 0;
+  for (let at = text.indexOf(part); at >= 0 && found < most; at = text.indexOf(part, at + 1)) {
     const before = text.slice(Math.max(0, at - 2), at);
     const after = text.slice(at + part.length, at + part.length + 2);
     const opens =
@@ -84,9 +88,9 @@ function standsIn(text: string, part: string): boolean {
     const closes =
       !/[\p{L}\p{N}_]$/u.test(part) ||
       !(/^[\p{L}\p{N}_]/u.test(after) || (/\d$/.test(part) && /^[.,]\d/.test(after)));
-    if (opens && closes) return true;
+    if (opens && closes) found++;
   }
-  return false;
+  return found;
 }
 
 const canonicalNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
@@ -241,6 +245,27 @@ export function groundCall(question: QuestionReading, call: ToolCall, tool: Tool
   for (const name of Object.keys(call.arguments))
     visit(call.arguments[name] ?? null, name, pointerTo("", name), propertyViews(views, name, root));
   return result;
+}
+
+/**
+ * A value that the question says more often than the calls have it ("a user 14 with the id 14"); undefined if there is
+ * none. It may stand inside other values, too, and numbers of one digit and short words may mean something else.
+ */
+export function saidTooOften({ text }: QuestionReading, calls: readonly ToolCall[]): string | undefined {
+  const values: string[] = [];
+  const collect = (value: JsonValue): void => {
+    if (Array.isArray(value)) for (const item of value) collect(item);
+    else if (typeof value === "object" && value !== null)
+      for (const item of Object.values(value)) collect(item ?? null);
+    else if (typeof value === "string" || typeof value === "number")
+      values.push(plain(String(value)).trim().toLowerCase());
+  };
+  for (const call of calls) collect(call.arguments);
+  return [...new Set(values)].find((value) => {
+    if (value.length < 3 && !/^\d\d$/.test(value)) return false;
+    const wanted = values.reduce((sum, other) => sum + occurrences(other, value, other.length), 0);
+    return occurrences(text, value, wanted + 1) > wanted;
+  });
 }
 
 /** Whether the schema leaves only one value, so that nobody needs to say it. */

@@ -42,6 +42,7 @@ export interface Rejection {
     | "invalid-arguments"
     | "leaked-answer"
     | "ungrounded-value"
+    | "repeated-value"
     | "off-topic"
     | "ambiguous"
     | "duplicate"

@@ -2,7 +2,7 @@ import { createArgumentValidator } from "../openapi/arguments.js";
 import type { ToolMenu } from "../openapi/types.js";
 import { isConversation, questionToMessages } from "./conversation.js";
 import { callsEqual } from "./equality.js";
-import { groundCall, readQuestion } from "./grounding.js";
+import { groundCall, readQuestion, saidTooOften } from "./grounding.js";
 import { type Completion, parseCompletion, parseQuestion } from "./parse.js";
 import { isRejection, pointerTo, quote, reject } from "./rejection.js";
 import {
@@ -218,6 +218,16 @@ export function createVerifier(menu: ToolMenu, options: Partial<VerifierOptions>
       fits: calls.length === 0 ? 0 : fitting / calls.length,
       grounded: calls.length === 0 ? 0 : leaves === 0 ? 1 : 1 - missing / leaves,
     };
+    const repeated =
+      settings.grounding && spec.context === "single_turn" ? saidTooOften(reading, calls) : undefined;
+    if (repeated !== undefined)
+      spoken.push(
+        reject(
+          "repeated-value",
+          quote(repeated),
+          `The question says ${quote(repeated)} more often than needed`,
+        ),
+      );
     const leaked = leak(question, calls);
     if (leaked !== undefined)
       spoken.unshift(reject("leaked-answer", quote(leaked), "The question gives the answer's form away"));

@@ -59,6 +59,28 @@ describe("a given answer", () => {
         want: "ungrounded-value",
       },
     ],
+    ["a value said twice", { given: ["Show me plant 33 with the id 33", plant(33)], want: "repeated-value" }],
+    [
+      "a value said twice for two calls",
+      {
+        given: ["Show plant 33 and delete plant 33", plant(33), call("deletePlant", { plantId: 33 })],
+        want: "task",
+      },
+    ],
+    [
+      "a value inside another one",
+      {
+        given: [
+          "Add a plant Rosa with the tag Rosa tall",
+          call("addPlant", { name: "Rosa", tags: ["Rosa tall"] }),
+        ],
+        want: "task",
+      },
+    ],
+    [
+      "a number that may mean something else",
+      { given: ["Show me 1 plant: plant 1", plant(1)], want: "task" },
+    ],
     ["the operation's name", { given: ["Call getPlant for plant 3", plant(3)], want: "leaked-answer" }],
     [
       "the operation's name in other case",
