@@ -393,14 +393,22 @@ async function measureTokens(bench: Bench): Promise<StepRates> {
   const own = config.solver.groupSize;
   const single = scaled(answers, 1 / own);
   const probed = (probes: number, written: number): Cost => scaled(answers, (probes * written) / own);
+  const imitated = training(single, 1, config.solver.maxTokens);
   return {
     generator: { fixed: 0, each: addWork(written.each, training(written, groupSize, maxTokens)) },
     generatorProbes: probed(config.generator.probes, groupSize),
     writing: scaled(written, config.candidates.perSpec / groupSize),
     probes: probed(config.candidates.probes, config.candidates.perSpec),
     tasksPerSpec: config.candidates.perSpec,
-    solver: { fixed: 0, each: addWork(answers.each, training(answers, own, config.solver.maxTokens)) },
-    supervised: { fixed: 0, each: training(single, 1, config.solver.maxTokens) },
+    solver: {
+      fixed: 0,
+      each: addWork(
+        answers.each,
+        training(answers, own, config.solver.maxTokens),
+        config.solver.goldWeight > 0 ? imitated : noWork,
+      ),
+    },
+    supervised: { fixed: 0, each: imitated },
     questions: options.questions.total === 0 ? nothing : single,
     otherQuestions: options.otherQuestions.total === 0 ? nothing : single,
   };
