@@ -104,6 +104,12 @@ function show(error: unknown): number {
   return 1;
 }
 
+// Who reads the output may stop early (`| head`); that is no error of this program.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 start(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;

@@ -40,6 +40,11 @@ afterAll(async () => {
 
 const file = (name: string): string => join(dir, name);
 
+it("ends quietly when nobody reads on", async () => {
+  const { code, err } = await specdojo(["menu", petstore, "--json"], { unread: true });
+  expect([code, err]).toEqual([0, ""]);
+});
+
 describe("help", () => {
   const commands = ["bootstrap", "menu", "eval", "bench", "resume", "report", "generate", "doctor"];
 

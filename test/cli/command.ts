@@ -24,10 +24,15 @@ export interface RunOptions {
   cwd?: string;
   /** Sent this signal once its stderr or stdout holds `at`. */
   interrupt?: { at: string; signal: NodeJS.Signals };
+  /** Nobody reads stdout, as when `| head` has seen enough. */
+  unread?: boolean;
 }
 
 /** Runs `specdojo ARGS`. */
-export function specdojo(args: readonly string[], { cwd, interrupt }: RunOptions = {}): Promise<Outcome> {
+export function specdojo(
+  args: readonly string[],
+  { cwd, interrupt, unread }: RunOptions = {},
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const begun = performance.now();
     const { FORCE_COLOR: _, ...env } = process.env;
@@ -36,6 +41,7 @@ export function specdojo(args: readonly string[], { cwd, interrupt }: RunOptions
       env: { ...env, NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"],
     });
+    if (unread) child.stdout.destroy();
     const text = { out: "", err: "" };
     let sent = false;
     for (const [name, stream] of [
