@@ -1,4 +1,4 @@
-import { isObject, type JsonValue } from "../util/json.js";
+import { type JsonValue, leavesOf } from "../util/json.js";
 
 /** Why a value is wrong, in the order in which the kinds are tried. */
 export const valueFaults = [
@@ -72,13 +72,7 @@ export function valueFault(
     if (a === b || sameDay(want, got)) return "format";
     if (b !== "" && (a.includes(b) || b.includes(a))) return "incomplete";
   }
-  const leaves = collectLeaves(got);
+  const leaves = leavesOf(got).flatMap((leaf) => (leaf === null ? [] : [String(leaf)]));
   const text = words(question);
   return leaves.length > 0 && leaves.every((leaf) => text.includes(words(leaf))) ? "wrong-place" : "invented";
-}
-
-function collectLeaves(value: JsonValue): string[] {
-  if (Array.isArray(value)) return value.flatMap(collectLeaves);
-  if (isObject(value)) return Object.values(value as Record<string, JsonValue>).flatMap(collectLeaves);
-  return value === null ? [] : [String(value)];
 }

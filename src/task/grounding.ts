@@ -1,5 +1,5 @@
 import type { Tool } from "../openapi/types.js";
-import type { JsonSchemaObject, JsonValue } from "../util/json.js";
+import { type JsonSchemaObject, type JsonValue, leavesOf } from "../util/json.js";
 import { datesIn, timesIn } from "./dates.js";
 import { numbersIn } from "./numbers.js";
 import { pointerTo } from "./rejection.js";
@@ -252,15 +252,10 @@ export function groundCall(question: QuestionReading, call: ToolCall, tool: Tool
  * none. It may stand inside other values, too, and numbers of one digit and short words may mean something else.
  */
 export function saidTooOften({ text }: QuestionReading, calls: readonly ToolCall[]): string | undefined {
-  const values: string[] = [];
-  const collect = (value: JsonValue): void => {
-    if (Array.isArray(value)) for (const item of value) collect(item);
-    else if (typeof value === "object" && value !== null)
-      for (const item of Object.values(value)) collect(item ?? null);
-    else if (typeof value === "string" || typeof value === "number")
-      values.push(plain(String(value)).trim().toLowerCase());
-  };
-  for (const call of calls) collect(call.arguments);
+  const values = calls
+    .flatMap((call) => leavesOf(call.arguments))
+    .filter((leaf) => typeof leaf === "string" || typeof leaf === "number")
+    .map((leaf) => plain(String(leaf)).trim().toLowerCase());
   return [...new Set(values)].find((value) => {
     if (value.length < 3 && !/^\d\d$/.test(value)) return false;
     const wanted = values.reduce((sum, other) => sum + occurrences(other, value, other.length), 0);

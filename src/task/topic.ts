@@ -1,5 +1,5 @@
 import type { HttpMethod, Tool } from "../openapi/types.js";
-import type { JsonValue } from "../util/json.js";
+import { leavesOf } from "../util/json.js";
 import type { ToolCall } from "./types.js";
 import { type Action, actionsOf, stem, stopWords, wordsOf } from "./words.js";
 
@@ -108,17 +108,11 @@ export interface TopicQuestion {
   demands: ReadonlySet<string>;
 }
 
-function wordsOfValues(value: JsonValue, into: string[]): void {
-  if (typeof value === "string") into.push(...wordsOf(value).map(stem));
-  else if (Array.isArray(value)) for (const item of value) wordsOfValues(item, into);
-  else if (typeof value === "object" && value !== null)
-    for (const key of Object.keys(value)) wordsOfValues(value[key] ?? null, into);
-}
-
 export function topicQuestion(question: string, calls: readonly ToolCall[]): TopicQuestion {
   const taken = new Map<string, number>();
-  const values: string[] = [];
-  for (const call of calls) wordsOfValues(call.arguments, values);
+  const values = calls
+    .flatMap((call) => leavesOf(call.arguments))
+    .flatMap((leaf) => (typeof leaf === "string" ? wordsOf(leaf).map(stem) : []));
   for (const word of values) taken.set(word, (taken.get(word) ?? 0) + 1);
   const content = new Set<string>();
   const verbs = new Set<string>();

@@ -30,7 +30,8 @@ const actionWords: Record<Action, string> = {
     "toggle enable disable reset save increase decrease raise lower extend amend reschedule transfer refresh convert should",
   delete:
     "delete remove cancel drop erase destroy discard revoke unsubscribe clear purge wipe rid unregister deregister close " +
-    "dismiss detach unlink withdraw archive leave terminate end trash throw take forget del strike scrap gone eliminate retire quit ditch",
+    "dismiss detach unlink withdraw archive leave terminate end trash throw take forget " +
+    "del strike scrap gone eliminate retire quit ditch",
 };
 
 /** Actions that a stem may express; several words serve for more than one. */

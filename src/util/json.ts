@@ -24,6 +24,12 @@ export interface JsonSchemaObject {
   [keyword: string]: unknown;
 }
 
+/** The values of a JSON value that hold no others, in order. */
+export function leavesOf(value: JsonValue): (null | boolean | number | string)[] {
+  if (Array.isArray(value)) return value.flatMap(leavesOf);
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(leavesOf) : [value];
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -105,8 +105,9 @@ def solver_branch(example: Example) -> Branch:
 
 def choice_branch(example: Example) -> Branch:
     """One call up to its operation's name: choosing is harder to learn than copying arguments, and takes fewer tokens by itself."""
-    name = json_text(example.calls[0]["name"])
-    return Branch("solver-choice", solver_branch(example).prompt, f'<tool_call_answer>[{{"name":{name},"arguments')
+    whole = solver_branch(example)
+    before, mark, _ = whole.completion.partition('"arguments')
+    return Branch("solver-choice", whole.prompt, before + mark)
 
 
 def generator_branch(example: Example, free: bool) -> Branch:

@@ -418,10 +418,11 @@ def coordinates(rng: random.Random) -> list[Param]:
     """A point, as two numbers."""
     of = rng.choice(["", "", "", "from ", "to ", "center ", "site ", "home ", "target ", "last "])
     north, east = rng.choice([("latitude", "longitude"), ("latitude", "longitude"), ("lat", "lon"), ("lat", "lng"), ("geo lat", "geo long")])
-    return [
-        Param(of + words, NUM, degrees(limit), [f"with {shorter} {{V}}", f"{shorter} {{V}}", f"{shorter}: {{V}}", "with {L} {V}", "{L} {V}", "at {L} {V}"])
-        for words, shorter, limit in ((north, rng.choice(["latitude", "lat"]) if not of else of + north, 90), (east, rng.choice(["longitude", "lng"]) if not of else of + east, 180))
-    ]
+    out = []
+    for words, spoken, limit in ((north, ["latitude", "lat"], 90), (east, ["longitude", "lng"], 180)):
+        short = of + words if of else rng.choice(spoken)
+        out.append(Param(of + words, NUM, degrees(limit), [f"with {short} {{V}}", f"{short} {{V}}", f"{short}: {{V}}", "with {L} {V}", "{L} {V}", "at {L} {V}"]))
+    return out
 
 
 OBJECT = ["with {L} {V}", "{L}: {V}", "{L} ({V})", "with {L}: {V}", "{L} {V}"]

@@ -57,7 +57,7 @@ class Muon:
                 p.mul_(1 - rate * self.decay).add_(wide, alpha=-rate * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
 
 
-def schedule(used: float, warm: float = 0.02, decay: float = 0.45) -> float:
+def schedule(used: float, decay: float, warm: float = 0.02) -> float:
     """Share of the peak rate when `used` (0 to 1) of the budget is gone; it falls in the last `decay` of it."""
     if used < warm:
         return used / warm
@@ -181,7 +181,7 @@ def main() -> None:
     last = saved_at = time.monotonic()
     running = 0.0
     while seconds < args.minutes * 60:
-        share = schedule(seconds / (args.minutes * 60), decay=args.decay)
+        share = schedule(seconds / (args.minutes * 60), args.decay)
         batch = next(stream)
         loss = loss_fn(batch.menu, batch.lanes, model.places(batch), batch.where, batch.targets, batch.weights)
         loss.backward()
